@@ -1,0 +1,66 @@
+package contact
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+)
+
+// Event is one entry of the consent ledger. It is never changed.
+type Event struct {
+	ID       int64
+	Contact  ID
+	Address  Address // at the time
+	Purpose  gating.Purpose
+	From, To gating.LegalBasis
+	Source   gating.Source
+	Actor    string // who did it: a user, "contact", or a program's name
+	Wording  string // the text the person saw
+	Locale   string // the language it was shown in
+	Campaign int64  // the campaign that led to it; 0 when none did
+	Comment  string // at most MaxComment characters
+	At       time.Time
+}
+
+// MaxComment is the longest comment of an event, in characters.
+const MaxComment = 255
+
+// ActorContact is the actor of what the contact did in person.
+const ActorContact = "contact"
+
+// Choices is what a contact asks for with one POST: from the manage page, by
+// one click (RFC 8058) or by mail. Nil fields are left as they are.
+type Choices struct {
+	Contact    ID
+	Campaign   int64
+	Source     gating.Source // manage_page, one_click or mailto
+	Locale     string
+	Wording    string
+	At         time.Time
+	Emarketing *bool // true: yes please; false: stop all
+	Types      map[gating.TypeID]gating.Preference
+}
+
+// ErrNotTheirs says that only the contact's own confirmed act may raise a
+// consent above withdrawn.
+var ErrNotTheirs = errors.New("only the contact can take back a withdrawal")
+
+// NextBasis is the rule for the E-marketing toggle: the basis that follows
+// when somebody switches it, and whether anything changes. A contact who says
+// yes gives consent; a user who switches it on records a legitimate interest.
+// A withdrawal by the contact, or one whose maker is unknown, can be taken
+// back by nobody else; a withdrawal by staff may be reversed by staff.
+func NextBasis(current gating.Consent, withdrawnBy, source gating.Source, on bool) (next gating.LegalBasis, changed bool, err error) {
+	switch {
+	case on == current.Basis.Granted() && current.Basis != gating.BasisNone:
+		return current.Basis, false, nil
+	case !on:
+		return gating.BasisWithdrawn, true, nil
+	case source == gating.SourceManagePage:
+		return gating.BasisConsent, true, nil
+	case current.Basis == gating.BasisWithdrawn && !(withdrawnBy == gating.SourceUser && source == gating.SourceUser):
+		return current.Basis, false, ErrNotTheirs
+	}
+	return gating.BasisLegitimateInterest, true, nil
+}
