@@ -1,0 +1,58 @@
+package contact
+
+import "time"
+
+// The rows of a legacy system as an import brings them. Line is where a row
+// stands in its file, for the report of refused rows.
+
+// LegacyCompany is a company of the legacy system.
+type LegacyCompany struct {
+	ID, Name   string
+	NoMailings bool
+	Line       int
+}
+
+// LegacyContact is a contact of the legacy system. Address and Digest are
+// empty when Email is not one that can be mailed.
+type LegacyContact struct {
+	ID, Email           string
+	Address             Address
+	Digest              []byte // the keyed hash of Address
+	FirstName, LastName string
+	CompanyID           string // "" for none
+	Language            string
+	NoMailings, Left    bool
+	Interests           []string
+	Line                int
+}
+
+// LegacyMailing says that a mailing of the legacy system concerned a contact.
+type LegacyMailing struct {
+	ContactID, Mailing string
+	SentAt             time.Time
+	Status             string
+	Line               int
+}
+
+// InterestMapping says which subscription type an interest becomes.
+type InterestMapping struct {
+	Interest, SubscriptionType string
+	Line                       int
+}
+
+// Unknown is a row that names something which is not there.
+type Unknown struct {
+	Line int
+	Name string // what it names
+}
+
+// Imported counts what an import did.
+type Imported struct {
+	Companies, Contacts, Mailings, Interests Counts
+}
+
+// Counts says how many rows were new and how many changed what was there.
+// Unchanged rows were there already, the same.
+type Counts struct {
+	Added, Changed, Unchanged int64
+}

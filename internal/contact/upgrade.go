@@ -1,0 +1,48 @@
+package contact
+
+import (
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+)
+
+// Upgrade says how contacts of a legacy system get purposes and legal bases.
+type Upgrade struct {
+	Now        time.Time
+	Actor      string
+	DryRun     bool
+	StoreBasis gating.LegalBasis // for the purpose store
+	Threshold  int               // real e-marketing sends that make an E-marketing consent
+	Types      []NewType
+}
+
+// NewType is a subscription type to create unless its key is taken.
+type NewType struct {
+	Key   string
+	Names map[string]string // by language
+}
+
+// DefaultTypes returns the four subscription types of a new installation.
+func DefaultTypes() []NewType {
+	return []NewType{
+		{"invitations", map[string]string{"en": "Invitations", "da": "Invitationer"}},
+		{"news", map[string]string{"en": "News", "da": "Nyheder"}},
+		{"promotions", map[string]string{"en": "Promotions", "da": "Tilbud"}},
+		{"urgent", map[string]string{"en": "Urgent messages", "da": "Vigtige meddelelser"}},
+	}
+}
+
+// Upgraded counts what an upgrade did.
+type Upgraded struct {
+	Contacts            int64 `json:"contacts"`              // looked at: those not upgraded before
+	Stored              int64 `json:"stored"`                // got the purpose store
+	Emarketing          int64 `json:"emarketing"`            // mailed before: E-marketing on
+	NeverMailed         int64 `json:"never_mailed"`          // no E-marketing consent written
+	Withdrawn           int64 `json:"withdrawn"`             // had "No mailings"
+	CompaniesNoMailings int64 `json:"companies_no_mailings"` // left as they are
+	TypesCreated        int64 `json:"types_created"`
+	InterestsMapped     int64 `json:"interests_mapped"`
+	InterestsUnmapped   int64 `json:"interests_unmapped"` // the mapping names no type that is there
+	PreferencesIn       int64 `json:"preferences_in"`
+	PreferencesOut      int64 `json:"preferences_out"`
+}

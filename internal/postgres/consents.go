@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// Profile returns what a contact may see and change on the manage page. It
+// returns contact.ErrNotFound for a contact that is not, or no longer, there.
+func (db *DB) Profile(ctx context.Context, id contact.ID) (contact.Profile, error) {
+	p := contact.Profile{Contact: id}
+	var address *string
+	var expires *time.Time
+	err := db.pool.QueryRow(ctx, `
+		SELECT c.address, c.language, coalesce(e.basis, ''), coalesce(e.event_id, 0), e.expires_at, coalesce(e.source, '')
+		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $2
+		WHERE c.id = $1 AND c.deleted_at IS NULL`, id, gating.PurposeEmarketing).
+		Scan(&address, &p.Language, &p.Emarketing.Basis, &p.Emarketing.Event, &expires, &p.EmarketingSource)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && address == nil {
+		return contact.Profile{}, contact.ErrNotFound
+	}
+	if err != nil {
+		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
+	}
+	p.Address = contact.Address(*address)
+	if expires != nil {
+		p.Emarketing.Expires = *expires
+	}
+
+	rows, err := db.pool.Query(ctx, `
+		SELECT t.id, coalesce(p.choice, ''),
+			(SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id)
+		FROM subscription_type t LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
+		WHERE t.retired_at IS NULL ORDER BY t.position, t.id`, id)
+	if err != nil {
+		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
+	}
+	p.Types, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t contact.TypeChoice, err error) {
+		err = row.Scan(&t.ID, &t.Preference, &t.Names)
+		return t, err
+	})
+	if err != nil {
+		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
+	}
+	return p, nil
+}
+
+// Choose keeps what a contact asked for: the events and the new state in one
+// transaction. It reports whether anything changed; a request that changes
+// nothing writes nothing. Requests for one contact wait for each other.
+func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		changed = false
+		var address *string
+		err := tx.QueryRow(ctx, `
+			SELECT address FROM contact WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`, c.Contact).Scan(&address)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return contact.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if c.Emarketing != nil {
+			switched, err := switchEmarketing(ctx, tx, c, address)
+			if err != nil {
+				return err
+			}
+			changed = switched
+		}
+		chose, err := chooseTypes(ctx, tx, c)
+		changed = changed || chose
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("keep choices: %w", err)
+	}
+	return changed, nil
+}
+
+func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices, address *string) (bool, error) {
+	var current gating.Consent
+	var source gating.Source
+	err := tx.QueryRow(ctx, `
+		SELECT basis, event_id, source FROM consent WHERE contact_id = $1 AND purpose = $2`,
+		c.Contact, gating.PurposeEmarketing).Scan(&current.Basis, &current.Event, &source)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return false, err
+	}
+	next, changed, err := contact.NextBasis(current, source, c.Source, *c.Emarketing)
+	if err != nil || !changed {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `
+		WITH event AS (
+			INSERT INTO consent_event (contact_id, address, purpose, from_basis, to_basis, source, actor,
+				wording, locale, campaign_id, at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10::bigint, 0), $11) RETURNING id)
+		INSERT INTO consent (contact_id, purpose, basis, event_id, source)
+		SELECT $1, $3, $5, event.id, $6 FROM event
+		ON CONFLICT (contact_id, purpose) DO UPDATE
+		SET basis = excluded.basis, event_id = excluded.event_id, source = excluded.source, expires_at = NULL`,
+		c.Contact, address, gating.PurposeEmarketing, current.Basis, next, c.Source, contact.ActorContact,
+		c.Wording, c.Locale, c.Campaign, c.At)
+	return err == nil, err
+}
+
+// chooseTypes keeps the preferences that differ from what is on file.
+func chooseTypes(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, error) {
+	if len(c.Types) == 0 {
+		return false, nil
+	}
+	var types []int64
+	var choices []string
+	for id, choice := range c.Types {
+		if choice != gating.PreferenceIn && choice != gating.PreferenceOut {
+			return false, fmt.Errorf("preference %q is neither in nor out", choice)
+		}
+		types = append(types, int64(id))
+		choices = append(choices, string(choice))
+	}
+	tag, err := tx.Exec(ctx, `
+		WITH wanted AS (
+			SELECT w.type_id, w.choice, p.choice AS before
+			FROM unnest($2::bigint[], $3::text[]) AS w(type_id, choice)
+			JOIN subscription_type t ON t.id = w.type_id
+			LEFT JOIN preference p ON p.contact_id = $1 AND p.type_id = w.type_id
+			WHERE p.choice IS DISTINCT FROM w.choice
+		), kept AS (
+			INSERT INTO preference (contact_id, type_id, choice, changed_at)
+			SELECT $1, type_id, choice, $4 FROM wanted
+			ON CONFLICT (contact_id, type_id) DO UPDATE SET choice = excluded.choice, changed_at = excluded.changed_at
+		)
+		INSERT INTO preference_event (contact_id, type_id, from_choice, to_choice, source, actor, wording, locale, campaign_id, at)
+		SELECT $1, type_id, coalesce(before, ''), choice, $5, $6, $7, $8, nullif($9::bigint, 0), $4 FROM wanted`,
+		c.Contact, types, choices, c.At, c.Source, contact.ActorContact, c.Wording, c.Locale, c.Campaign)
+	if err != nil {
+		return false, err
+	}
+	if tag.RowsAffected() == 0 {
+		return false, nil
+	}
+	_, err = tx.Exec(ctx, `UPDATE contact SET chosen_at = $2 WHERE id = $1`, c.Contact, c.At)
+	return true, err
+}
+
+// Events returns a contact's consent events, oldest first.
+func (db *DB) Events(ctx context.Context, id contact.ID) ([]contact.Event, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT id, contact_id, coalesce(address, ''), purpose, from_basis, to_basis, source, actor, wording, locale,
+			coalesce(campaign_id, 0), comment, at
+		FROM consent_event WHERE contact_id = $1 ORDER BY id`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read consent events: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e contact.Event, err error) {
+		err = row.Scan(&e.ID, &e.Contact, &e.Address, &e.Purpose, &e.From, &e.To, &e.Source, &e.Actor, &e.Wording,
+			&e.Locale, &e.Campaign, &e.Comment, &e.At)
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read consent events: %w", err)
+	}
+	return slices.Clip(events), nil
+}

@@ -1,0 +1,261 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// PlanChunk plans the next contacts of a campaign, at most limit of them: it
+// reads their facts, asks decide about each, and keeps the verdicts as one
+// batch. The batch is 0 when nobody was left, and the campaign is then
+// planned. Two planners cannot plan the same contacts, and one that is
+// interrupted is carried on by the next.
+func (db *DB) PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
+	decide func(gating.Facts, gating.Policy) gating.Verdict) (batch int, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		batch, err = planChunk(ctx, tx, id, limit, now, decide)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("plan campaign %d: %w", id, err)
+	}
+	return batch, nil
+}
+
+func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now time.Time,
+	decide func(gating.Facts, gating.Policy) gating.Verdict) (int, error) {
+	policy, progress, err := lockPlan(ctx, tx, id, now)
+	if err != nil {
+		return 0, err
+	}
+	recipients, err := audienceChunk(ctx, tx, id, policy.Type, progress.through, progress.end, limit)
+	if err != nil {
+		return 0, err
+	}
+	if len(recipients) == 0 {
+		_, err := tx.Exec(ctx, `UPDATE campaign SET state = 'sending', planned_at = $2 WHERE id = $1`, id, now)
+		return 0, err
+	}
+
+	batch := progress.batches + 1
+	planned := make(map[contact.Address]bool, len(recipients))
+	pending := false
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"delivery"},
+		[]string{"campaign_id", "batch", "contact_id", "state", "reason", "event_id", "lifted", "policy_version", "changed_at"},
+		pgx.CopyFromSlice(len(recipients), func(i int) ([]any, error) {
+			r := &recipients[i]
+			r.Facts.Duplicate = r.Facts.Duplicate || planned[r.Address]
+			v := decide(r.Facts, policy)
+			state := campaign.Blocked
+			if v.Send {
+				state = campaign.Pending
+				planned[r.Address] = true
+				pending = true
+			}
+			return []any{id, batch, r.ID, state, v.Reason, optional(v.Event), v.Lifted, v.PolicyVersion, now}, nil
+		}))
+	if err != nil {
+		return 0, err
+	}
+	var closed *time.Time
+	if !pending {
+		closed = &now
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO batch (campaign_id, batch, rung_at, closed_at) VALUES ($1, $2, $3, $4)`,
+		id, batch, now, closed)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE campaign SET planned_through = $2, batches = $3 WHERE id = $1`,
+		id, recipients[len(recipients)-1].ID, batch)
+	return batch, err
+}
+
+type planProgress struct {
+	through, end contact.ID
+	batches      int
+}
+
+// lockPlan holds the campaign for this chunk. It returns campaign.ErrNotPlanning
+// when the campaign is in another state, or another planner is at it.
+func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p gating.Policy, progress planProgress, err error) {
+	rows, err := tx.Query(ctx, currentSettings)
+	if err != nil {
+		return p, progress, err
+	}
+	if p, err = collectPolicy(rows, now); err != nil {
+		return p, progress, err
+	}
+	err = tx.QueryRow(ctx, `
+		SELECT c.class, coalesce(c.type_id, 0), coalesce(t.created_at, 'epoch'), c.override_reason <> '',
+			c.planned_through, c.audience_end, c.batches
+		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
+		WHERE c.id = $1 AND c.state = 'planning' FOR NO KEY UPDATE OF c SKIP LOCKED`, id).
+		Scan(&p.Class, &p.Type.ID, &p.Type.Created, &p.Override, &progress.through, &progress.end, &progress.batches)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = campaign.ErrNotPlanning
+	}
+	return p, progress, err
+}
+
+// ClaimRequest asks for rows to send.
+type ClaimRequest struct {
+	Worker   int64
+	Campaign campaign.ID
+	Batch    int
+	Limit    int
+	Now      time.Time
+	// Class, Type and Override are the campaign's, frozen at launch.
+	Class    gating.Class
+	Type     gating.SubscriptionType
+	Override bool
+}
+
+// Claim takes at most Limit rows of a batch that are pending, or deferred and
+// due: they are now in state sending under the worker's name. Rows, facts and
+// policy are those of this moment and come in one round trip; rows that
+// another worker is claiming are passed over. Nothing is claimed when the
+// campaign is not being sent, or the worker's lease has run out.
+func (db *DB) Claim(ctx context.Context, r ClaimRequest) (policy gating.Policy, claimed []contact.Recipient, err error) {
+	requests := &pgx.Batch{}
+	requests.Queue(currentSettings).Query(func(rows pgx.Rows) (err error) {
+		policy, err = collectPolicy(rows, r.Now)
+		policy.Class, policy.Type, policy.Override = r.Class, r.Type, r.Override
+		return err
+	})
+	requests.Queue(`
+		WITH picked AS (
+			SELECT d.contact_id FROM delivery d
+			WHERE d.campaign_id = $2 AND d.batch = $3
+				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $6)
+				AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
+				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > $6)
+			ORDER BY d.contact_id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED
+		), claimed AS (
+			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
+				attempts = d.attempts + 1, changed_at = $6
+			FROM picked WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = picked.contact_id
+			RETURNING d.contact_id
+		)
+		SELECT`+personColumns+`,`+factColumns+`
+		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now).Query(func(rows pgx.Rows) (err error) {
+		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r contact.Recipient, err error) {
+			var s factScan
+			err = row.Scan(append([]any{&r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
+				s.targets()...)...)
+			r.Facts = s.result()
+			return r, err
+		})
+		return err
+	})
+	if err := db.pool.SendBatch(ctx, requests).Close(); err != nil {
+		return policy, nil, fmt.Errorf("claim from batch %d of campaign %d: %w", r.Batch, r.Campaign, err)
+	}
+	return policy, claimed, nil
+}
+
+// Record keeps what became of claimed rows, all in one statement. A row that
+// is no longer the worker's, because its lease ran out, is left alone.
+func (db *DB) Record(ctx context.Context, worker int64, outcomes []campaign.Outcome) error {
+	n := len(outcomes)
+	var (
+		campaigns = make([]int64, n)
+		batches   = make([]int32, n)
+		contacts  = make([]int64, n)
+		states    = make([]string, n)
+		reasons   = make([]string, n)
+		events    = make([]*int64, n)
+		lifted    = make([]string, n)
+		policies  = make([]int64, n)
+		next      = make([]*time.Time, n)
+		at        = make([]time.Time, n)
+		codes     = make([]int16, n)
+		enhanced  = make([]string, n)
+		replies   = make([]string, n)
+		relays    = make([]string, n)
+	)
+	for i, o := range outcomes {
+		campaigns[i], batches[i], contacts[i] = int64(o.Campaign), int32(o.Batch), int64(o.Contact)
+		states[i], reasons[i] = string(o.State), string(o.Verdict.Reason)
+		events[i], policies[i] = optional(o.Verdict.Event), o.Verdict.PolicyVersion
+		for j, l := range o.Verdict.Lifted {
+			if j > 0 {
+				lifted[i] += ","
+			}
+			lifted[i] += string(l)
+		}
+		if o.State == campaign.Deferred {
+			next[i] = &outcomes[i].NextAttempt
+		}
+		at[i], codes[i], enhanced[i], replies[i], relays[i] = o.At, int16(o.Code), o.Enhanced, o.Reply, o.Relay
+	}
+	_, err := db.pool.Exec(ctx, `
+		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = o.next, changed_at = o.at,
+			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
+			policy_version = o.policy, doubts = d.doubts + CASE WHEN o.state = 'in_doubt' THEN 1 ELSE 0 END,
+			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
+		FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
+			$10::timestamptz[], $11::timestamptz[], $12::smallint[], $13::text[], $14::text[], $15::text[])
+			AS o(campaign_id, batch, contact_id, state, reason, event_id, lifted, policy, next, at, code, enhanced, reply, relay)
+		WHERE d.campaign_id = o.campaign_id AND d.batch = o.batch AND d.contact_id = o.contact_id
+			AND d.state = 'sending' AND d.worker_id = $1`,
+		worker, campaigns, batches, contacts, states, reasons, events, lifted, policies, next, at, codes, enhanced, replies, relays)
+	if err != nil {
+		return fmt.Errorf("record %d outcomes: %w", n, err)
+	}
+	return nil
+}
+
+// Release gives back rows that were claimed and not handed to a connection.
+func (db *DB) Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error {
+	_, err := db.pool.Exec(ctx, `
+		UPDATE delivery SET state = 'pending', worker_id = NULL, attempts = attempts - 1, changed_at = $5
+		WHERE campaign_id = $2 AND batch = $3 AND contact_id = ANY($4) AND state = 'sending' AND worker_id = $1`,
+		worker, id, batch, contacts, now)
+	if err != nil {
+		return fmt.Errorf("release %d claims: %w", len(contacts), err)
+	}
+	return nil
+}
+
+// CloseBatch closes a batch that has nothing left to send, and finishes its
+// campaign when that was the last one. It reports whether the campaign
+// finished by this call.
+func (db *DB) CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error) {
+	_, err = db.pool.Exec(ctx, `
+		UPDATE batch b SET closed_at = $3 WHERE b.campaign_id = $1 AND b.batch = $2 AND b.closed_at IS NULL
+		AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = $1 AND d.batch = $2
+			AND d.state IN ('pending', 'sending', 'deferred'))`, id, batch, now)
+	if err != nil {
+		return false, fmt.Errorf("close batch %d of campaign %d: %w", batch, id, err)
+	}
+	return db.Finish(ctx, id, now)
+}
+
+// Finish ends a campaign that is planned and has no open batch.
+func (db *DB) Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error) {
+	tag, err := db.pool.Exec(ctx, `
+		UPDATE campaign SET state = 'finished', finished_at = $2
+		WHERE id = $1 AND state = 'sending' AND planned_at IS NOT NULL
+		AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = $1 AND b.closed_at IS NULL)`, id, now)
+	if err != nil {
+		return false, fmt.Errorf("finish campaign %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+func optional(id int64) *int64 {
+	if id == 0 {
+		return nil
+	}
+	return &id
+}

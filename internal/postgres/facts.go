@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// What the gate decides on, for a contact c. The parameter $1 is the
+// campaign's subscription type, null for any.
+const (
+	factColumns = `
+		c.address IS NOT NULL, c.bounces, c.has_left OR c.deleted_at IS NOT NULL,
+		e.basis, e.event_id, e.expires_at, twin.event_id,
+		c.no_mailings AND c.upgraded_at IS NULL, co.no_mailings,
+		p.choice, c.chosen_at, c.awaiting_confirmation, s.entries`
+	factJoins = `
+		LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = 'emarketing'
+		LEFT JOIN company co ON co.id = c.company_id
+		LEFT JOIN preference p ON p.contact_id = c.id AND p.type_id = $1
+		LEFT JOIN LATERAL (
+			SELECT te.event_id FROM contact t JOIN consent te ON te.contact_id = t.id AND te.purpose = 'emarketing'
+			WHERE t.address = c.address AND t.id <> c.id AND te.basis = 'withdrawn' LIMIT 1) twin ON true
+		LEFT JOIN LATERAL (
+			SELECT array_agg(ARRAY[s.scope, s.type_id::text, s.reason]) AS entries
+			FROM suppression s WHERE s.address_digest = c.address_digest) s ON true`
+	personColumns = `c.id, coalesce(c.address, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language`
+)
+
+// factScan receives factColumns, whose joined parts may be null.
+type factScan struct {
+	facts             gating.Facts
+	basis, choice     *string
+	event, twin       *int64
+	expires, chosen   *time.Time
+	companyNoMailings *bool
+	suppressions      [][]string
+}
+
+func (s *factScan) targets() []any {
+	return []any{&s.facts.AddressValid, &s.facts.BouncesInRow, &s.facts.Left, &s.basis, &s.event, &s.expires, &s.twin,
+		&s.facts.NoMailings, &s.companyNoMailings, &s.choice, &s.chosen, &s.facts.AwaitingConfirmation, &s.suppressions}
+}
+
+func (s *factScan) result() gating.Facts {
+	f := s.facts
+	if s.basis != nil {
+		f.Emarketing = gating.Consent{Basis: gating.LegalBasis(*s.basis), Event: *s.event}
+	}
+	if s.expires != nil {
+		f.Emarketing.Expires = *s.expires
+	}
+	if s.twin != nil {
+		f.TwinWithdrawn, f.TwinEvent = true, *s.twin
+	}
+	if s.choice != nil {
+		f.Preference = gating.Preference(*s.choice)
+	}
+	if s.chosen != nil {
+		f.LastChoice = *s.chosen
+	}
+	f.CompanyNoMailings = s.companyNoMailings != nil && *s.companyNoMailings
+	for _, entry := range s.suppressions {
+		var typeID gating.TypeID
+		_, _ = fmt.Sscan(entry[1], &typeID) // a bigint printed by the database
+		f.Suppressions = append(f.Suppressions, gating.Suppression{
+			Scope: gating.Scope(entry[0]), Type: typeID, Reason: gating.SuppressionReason(entry[2])})
+	}
+	return f
+}
+
+func typeParameter(t gating.SubscriptionType) *int64 {
+	if t.ID == 0 {
+		return nil
+	}
+	id := int64(t.ID)
+	return &id
+}
+
+// Audience streams everyone on file with the facts that the gate decides on,
+// in the order of planning, for a report before launch. Duplicate is left for
+// the caller to find.
+func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2[contact.Recipient, error] {
+	return func(yield func(contact.Recipient, error) bool) {
+		rows, err := db.pool.Query(ctx, `
+			SELECT c.id, coalesce(c.address, ''),`+factColumns+`
+			FROM contact c`+factJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
+		if err != nil {
+			yield(contact.Recipient{}, fmt.Errorf("read the audience: %w", err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var r contact.Recipient
+			var s factScan
+			if err := rows.Scan(append([]any{&r.ID, &r.Address}, s.targets()...)...); err != nil {
+				yield(r, fmt.Errorf("read the audience: %w", err))
+				return
+			}
+			r.Facts = s.result()
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(contact.Recipient{}, fmt.Errorf("read the audience: %w", err))
+		}
+	}
+}
+
+// audienceChunk reads the next contacts to plan, with Duplicate set where a
+// contact with the same address is planned already.
+func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.SubscriptionType, after, end contact.ID, limit int) ([]contact.Recipient, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT c.id, coalesce(c.address, ''), EXISTS (
+			SELECT FROM contact t JOIN delivery d ON d.contact_id = t.id AND d.campaign_id = $5
+			WHERE t.address = c.address AND t.id <> c.id AND d.state <> 'blocked'),`+factColumns+`
+		FROM contact c`+factJoins+`
+		WHERE c.id > $2 AND c.id <= $3 AND c.deleted_at IS NULL ORDER BY c.id LIMIT $4`,
+		typeParameter(t), after, end, limit, id)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r contact.Recipient, err error) {
+		var s factScan
+		var duplicate bool
+		err = row.Scan(append([]any{&r.ID, &r.Address, &duplicate}, s.targets()...)...)
+		r.Facts = s.result()
+		r.Facts.Duplicate = duplicate
+		return r, err
+	})
+}

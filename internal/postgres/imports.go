@@ -1,0 +1,189 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// Import takes a legacy export in one transaction: all of it, or, when
+// anything fails, nothing. It adds and updates, and never deletes. Call its
+// methods in the order in which they stand here.
+type Import struct {
+	tx pgx.Tx
+}
+
+// Import runs f in one transaction and keeps what it took if f returns nil.
+func (db *DB) Import(ctx context.Context, f func(*Import) error) error {
+	return db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, stagingTables); err != nil {
+			return fmt.Errorf("prepare import: %w", err)
+		}
+		return f(&Import{tx})
+	})
+}
+
+const stagingTables = `
+	CREATE TEMPORARY TABLE new_company (legacy_id text, name text, no_mailings boolean) ON COMMIT DROP;
+	CREATE TEMPORARY TABLE new_contact (legacy_id text, email text, address text, address_digest bytea,
+		first_name text, last_name text, company text, language text, no_mailings boolean, has_left boolean,
+		interests text[], line integer) ON COMMIT DROP;
+	CREATE TEMPORARY TABLE new_mailing (contact text, mailing text, sent_at timestamptz, status text, line integer) ON COMMIT DROP;`
+
+// copyRows streams rows into a staging table.
+func copyRows[T any](ctx context.Context, tx pgx.Tx, table string, columns []string, rows iter.Seq2[T, error], values func(T) []any) error {
+	next, stop := iter.Pull2(rows)
+	defer stop()
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		row, err, ok := next()
+		if !ok || err != nil {
+			return nil, err
+		}
+		return values(row), nil
+	}))
+	return err
+}
+
+// Companies takes the companies.
+func (im *Import) Companies(ctx context.Context, rows iter.Seq2[contact.LegacyCompany, error]) (n contact.Counts, err error) {
+	err = copyRows(ctx, im.tx, "new_company", []string{"legacy_id", "name", "no_mailings"}, rows,
+		func(c contact.LegacyCompany) []any { return []any{c.ID, c.Name, c.NoMailings} })
+	if err != nil {
+		return n, fmt.Errorf("import companies: %w", err)
+	}
+	err = im.tx.QueryRow(ctx, `
+		WITH kept AS (
+			INSERT INTO company AS c (legacy_id, name, no_mailings)
+			SELECT legacy_id, name, no_mailings FROM new_company
+			ON CONFLICT (legacy_id) DO UPDATE SET name = excluded.name, no_mailings = excluded.no_mailings
+			WHERE (c.name, c.no_mailings) IS DISTINCT FROM (excluded.name, excluded.no_mailings)
+			RETURNING xmax = 0 AS added)
+		SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added),
+			(SELECT count(*) FROM new_company) - count(*) FROM kept`).Scan(&n.Added, &n.Changed, &n.Unchanged)
+	if err != nil {
+		return n, fmt.Errorf("import companies: %w", err)
+	}
+	return n, nil
+}
+
+// Contacts takes the contacts, except those of a company that is not there:
+// whether such a person may be mailed cannot be told. A contact that is there
+// already is updated. A "no mailings" flag that is new since the upgrade
+// holds at once and makes the contact one to upgrade again; a flag that is
+// gone changes nothing, because an import cannot raise a consent.
+func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyContact, error], unknown func(contact.Unknown)) (n contact.Counts, err error) {
+	err = copyRows(ctx, im.tx, "new_contact", []string{"legacy_id", "email", "address", "address_digest", "first_name",
+		"last_name", "company", "language", "no_mailings", "has_left", "interests", "line"}, rows,
+		func(c contact.LegacyContact) []any {
+			var address *string
+			if c.Address != "" {
+				address = (*string)(&c.Address)
+			}
+			return []any{c.ID, c.Email, address, c.Digest, c.FirstName, c.LastName, c.CompanyID, c.Language,
+				c.NoMailings, c.Left, c.Interests, c.Line}
+		})
+	if err != nil {
+		return n, fmt.Errorf("import contacts: %w", err)
+	}
+	err = im.refuse(ctx, unknown, `
+		DELETE FROM new_contact n WHERE company <> '' AND NOT EXISTS (SELECT FROM company c WHERE c.legacy_id = n.company)
+		RETURNING line, company`)
+	if err != nil {
+		return n, fmt.Errorf("import contacts: %w", err)
+	}
+	err = im.tx.QueryRow(ctx, `
+		WITH kept AS (
+			INSERT INTO contact AS c (legacy_id, email, address, address_digest, first_name, last_name, company_id,
+				language, no_mailings, has_left)
+			SELECT n.legacy_id, n.email, n.address, n.address_digest, n.first_name, n.last_name, co.id,
+				n.language, n.no_mailings, n.has_left
+			FROM new_contact n LEFT JOIN company co ON co.legacy_id = n.company AND n.company <> ''
+			ON CONFLICT (legacy_id) DO UPDATE SET
+				email = excluded.email, address = excluded.address, address_digest = excluded.address_digest,
+				first_name = excluded.first_name, last_name = excluded.last_name, company_id = excluded.company_id,
+				language = excluded.language, has_left = excluded.has_left,
+				no_mailings = c.no_mailings OR excluded.no_mailings,
+				upgraded_at = CASE WHEN excluded.no_mailings AND NOT c.no_mailings THEN NULL ELSE c.upgraded_at END
+			WHERE c.deleted_at IS NULL AND
+				(c.email, c.first_name, c.last_name, c.company_id, c.language, c.has_left, c.address_digest,
+					c.no_mailings OR NOT excluded.no_mailings)
+				IS DISTINCT FROM (excluded.email, excluded.first_name, excluded.last_name, excluded.company_id,
+					excluded.language, excluded.has_left, excluded.address_digest, true)
+			RETURNING xmax = 0 AS added)
+		SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added),
+			(SELECT count(*) FROM new_contact) - count(*) FROM kept`).Scan(&n.Added, &n.Changed, &n.Unchanged)
+	if err != nil {
+		return n, fmt.Errorf("import contacts: %w", err)
+	}
+	_, err = im.tx.Exec(ctx, `
+		INSERT INTO legacy_interest (contact_id, interest)
+		SELECT DISTINCT c.id, i FROM new_contact n JOIN contact c ON c.legacy_id = n.legacy_id, unnest(n.interests) AS i
+		ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return n, fmt.Errorf("import contacts: %w", err)
+	}
+	return n, nil
+}
+
+// Mailings takes the mailing history, except rows of contacts that are not there.
+func (im *Import) Mailings(ctx context.Context, rows iter.Seq2[contact.LegacyMailing, error], unknown func(contact.Unknown)) (n contact.Counts, err error) {
+	err = copyRows(ctx, im.tx, "new_mailing", []string{"contact", "mailing", "sent_at", "status", "line"}, rows,
+		func(m contact.LegacyMailing) []any {
+			return []any{m.ContactID, m.Mailing, m.SentAt, m.Status, m.Line}
+		})
+	if err != nil {
+		return n, fmt.Errorf("import mailings: %w", err)
+	}
+	err = im.refuse(ctx, unknown, `
+		DELETE FROM new_mailing n WHERE NOT EXISTS (SELECT FROM contact c WHERE c.legacy_id = n.contact)
+		RETURNING line, contact`)
+	if err != nil {
+		return n, fmt.Errorf("import mailings: %w", err)
+	}
+	err = im.tx.QueryRow(ctx, `
+		WITH kept AS (
+			INSERT INTO legacy_mailing (contact_id, mailing, sent_at, status)
+			SELECT c.id, n.mailing, n.sent_at, n.status FROM new_mailing n JOIN contact c ON c.legacy_id = n.contact
+			ON CONFLICT DO NOTHING RETURNING 1)
+		SELECT count(*), (SELECT count(*) FROM new_mailing) - count(*) FROM kept`).Scan(&n.Added, &n.Unchanged)
+	if err != nil {
+		return n, fmt.Errorf("import mailings: %w", err)
+	}
+	return n, nil
+}
+
+// InterestMappings takes which subscription type each interest becomes.
+func (im *Import) InterestMappings(ctx context.Context, rows iter.Seq2[contact.InterestMapping, error]) (n contact.Counts, err error) {
+	for m, err := range rows {
+		if err != nil {
+			return n, fmt.Errorf("import interests: %w", err)
+		}
+		tag, err := im.tx.Exec(ctx, `
+			INSERT INTO interest_mapping (interest, subscription_type) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			m.Interest, m.SubscriptionType)
+		if err != nil {
+			return n, fmt.Errorf("import interests: %w", err)
+		}
+		n.Added += tag.RowsAffected()
+		n.Unchanged += 1 - tag.RowsAffected()
+	}
+	return n, nil
+}
+
+// refuse runs a statement that drops staged rows and tells of each.
+func (im *Import) refuse(ctx context.Context, unknown func(contact.Unknown), statement string) error {
+	rows, err := im.tx.Query(ctx, statement)
+	if err != nil {
+		return err
+	}
+	var u contact.Unknown
+	_, err = pgx.ForEachRow(rows, []any{&u.Line, &u.Name}, func() error {
+		unknown(u)
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,170 @@
+-- +goose Up
+
+CREATE TABLE company (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    legacy_id   text UNIQUE,
+    name        text NOT NULL,
+    no_mailings boolean NOT NULL DEFAULT false
+);
+
+CREATE TABLE contact (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    legacy_id     text UNIQUE,
+    email         text NOT NULL DEFAULT '',       -- as it was written
+    address       text,                           -- normalised; null when there is none that can be mailed
+    address_digest bytea,                         -- keyed hash of address, to meet suppression
+    first_name    text NOT NULL DEFAULT '',
+    last_name     text NOT NULL DEFAULT '',
+    company_id    bigint REFERENCES company,
+    language      text NOT NULL DEFAULT '',
+    has_left      boolean NOT NULL DEFAULT false,
+    deleted_at    timestamptz,
+    no_mailings   boolean NOT NULL DEFAULT false, -- the legacy flag, kept as evidence
+    upgraded_at   timestamptz,
+    bounces       integer NOT NULL DEFAULT 0,     -- in a row
+    chosen_at     timestamptz,                    -- last choice of subscription types
+    awaiting_confirmation boolean NOT NULL DEFAULT false,
+    CHECK ((address IS NULL) = (address_digest IS NULL))
+);
+CREATE INDEX contact_address ON contact (address) WHERE address IS NOT NULL;
+CREATE INDEX contact_not_upgraded ON contact (id) WHERE upgraded_at IS NULL;
+
+CREATE TABLE legacy_mailing (
+    contact_id bigint NOT NULL REFERENCES contact,
+    mailing    text NOT NULL,
+    sent_at    timestamptz NOT NULL,
+    status     text NOT NULL,
+    PRIMARY KEY (contact_id, mailing, sent_at, status)
+);
+
+CREATE TABLE legacy_interest (
+    contact_id bigint NOT NULL REFERENCES contact,
+    interest   text NOT NULL,
+    PRIMARY KEY (contact_id, interest)
+);
+
+CREATE TABLE interest_mapping (
+    interest          text NOT NULL,
+    subscription_type text NOT NULL, -- as the tenant wrote it: a type's key or name
+    PRIMARY KEY (interest, subscription_type)
+);
+
+CREATE TABLE subscription_type (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key        text NOT NULL UNIQUE,
+    position   integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    retired_at timestamptz
+);
+
+CREATE TABLE subscription_type_name (
+    type_id  bigint NOT NULL REFERENCES subscription_type,
+    language text NOT NULL,
+    name     text NOT NULL CHECK (name <> ''),
+    PRIMARY KEY (type_id, language)
+);
+
+-- The ledger of consent: one row for each change, never changed itself.
+CREATE TABLE consent_event (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contact_id bigint NOT NULL REFERENCES contact,
+    address    text,
+    purpose    text NOT NULL,
+    from_basis text NOT NULL DEFAULT '',
+    to_basis   text NOT NULL,
+    source     text NOT NULL,
+    actor      text NOT NULL,
+    wording    text NOT NULL DEFAULT '',
+    locale     text NOT NULL DEFAULT '',
+    campaign_id bigint,
+    comment    text NOT NULL DEFAULT '' CHECK (char_length(comment) <= 255),
+    at         timestamptz NOT NULL
+);
+CREATE INDEX consent_event_contact ON consent_event (contact_id, id);
+
+-- +goose StatementBegin
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER consent_event_append_only BEFORE UPDATE OR DELETE ON consent_event
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER consent_event_no_truncate BEFORE TRUNCATE ON consent_event
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- The fold of the events: the present state of each purpose.
+CREATE TABLE consent (
+    contact_id bigint NOT NULL REFERENCES contact,
+    purpose    text NOT NULL,
+    basis      text NOT NULL CHECK (basis <> ''),
+    event_id   bigint NOT NULL REFERENCES consent_event,
+    source     text NOT NULL,
+    expires_at timestamptz,
+    PRIMARY KEY (contact_id, purpose)
+);
+
+-- A contact's choice for one subscription type. No row: unset.
+CREATE TABLE preference (
+    contact_id bigint NOT NULL REFERENCES contact,
+    type_id    bigint NOT NULL REFERENCES subscription_type,
+    choice     text NOT NULL CHECK (choice IN ('in', 'out')),
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (contact_id, type_id)
+);
+
+CREATE TABLE preference_event (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contact_id bigint NOT NULL REFERENCES contact,
+    type_id    bigint NOT NULL REFERENCES subscription_type,
+    from_choice text NOT NULL DEFAULT '',
+    to_choice  text NOT NULL,
+    source     text NOT NULL,
+    actor      text NOT NULL,
+    wording    text NOT NULL DEFAULT '',
+    locale     text NOT NULL DEFAULT '',
+    campaign_id bigint,
+    at         timestamptz NOT NULL
+);
+CREATE INDEX preference_event_contact ON preference_event (contact_id, id);
+CREATE TRIGGER preference_event_append_only BEFORE UPDATE OR DELETE ON preference_event
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER preference_event_no_truncate BEFORE TRUNCATE ON preference_event
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Addresses that must not be mailed, as keyed hashes: survives erasure.
+CREATE TABLE suppression (
+    address_digest bytea NOT NULL,
+    scope   text NOT NULL CHECK (scope IN ('all', 'marketing', 'type')),
+    type_id bigint NOT NULL DEFAULT 0,
+    reason  text NOT NULL,
+    at      timestamptz NOT NULL,
+    PRIMARY KEY (address_digest, scope, type_id, reason),
+    CHECK ((scope = 'type') = (type_id <> 0))
+);
+
+-- Settings that change while we run. Every change is kept; the newest counts,
+-- and its number is the policy version stored with each verdict.
+CREATE TABLE setting_change (
+    version bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name    text NOT NULL,
+    value   text NOT NULL,
+    actor   text NOT NULL,
+    at      timestamptz NOT NULL
+);
+CREATE INDEX setting_change_name ON setting_change (name, version DESC);
+CREATE TRIGGER setting_change_append_only BEFORE UPDATE OR DELETE ON setting_change
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Secrets of this installation, sealed under a configured key.
+CREATE TABLE sealed_secret (
+    name   text PRIMARY KEY,
+    sealed bytea NOT NULL
+);
+
+-- +goose Down
+DROP TABLE sealed_secret, setting_change, suppression, preference_event, preference, consent,
+    consent_event, subscription_type_name, subscription_type, interest_mapping, legacy_interest,
+    legacy_mailing, contact, company;
+DROP FUNCTION refuse_change;

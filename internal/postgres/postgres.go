@@ -1,0 +1,143 @@
+// Package postgres answers how our people, permissions and campaigns are
+// kept: it holds all SQL of the project and nothing else does. Rules live in
+// the packages that own them; a statement here fetches facts or keeps results.
+//
+// The time is always a parameter. Statements work on sets, and what must hold
+// together is written in one transaction.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// DB is the database.
+type DB struct {
+	pool *pgxpool.Pool
+}
+
+// oldestServer is the first PostgreSQL that we are tested on.
+const oldestServer = 150000
+
+// Open connects to the database at the URL and tells what is wrong if it
+// cannot: the error names the server, never the password.
+func Open(ctx context.Context, databaseURL string) (*DB, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("the database URL cannot be read; write postgres://user:password@host:5432/name")
+	}
+	config.MaxConns = max(config.MaxConns, 8)
+	config.ConnConfig.RuntimeParams["application_name"] = "jatak"
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", Redact(databaseURL), err)
+	}
+	db := &DB{pool: pool}
+	if err := db.check(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database %s: %w", Redact(databaseURL), err)
+	}
+	return db, nil
+}
+
+func (db *DB) check(ctx context.Context) error {
+	var version int
+	err := db.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version)
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && (refused.Code == "28P01" || refused.Code == "28000"):
+		return errors.New("the server refuses the user or the password")
+	case errors.As(err, &refused) && refused.Code == "3D000":
+		return errors.New("there is no database of that name; make it with createdb")
+	case errors.As(err, &refused):
+		return fmt.Errorf("the server says: %s", refused.Message)
+	case err != nil:
+		return fmt.Errorf("cannot be reached: %w", connectCause(err))
+	case version < oldestServer:
+		return fmt.Errorf("runs PostgreSQL %d; 15 or later is needed", version/10000)
+	}
+	return nil
+}
+
+// connectCause drops pgx's preamble, which repeats the connection's settings.
+func connectCause(err error) error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		var c *pgconn.ConnectError
+		if !errors.As(e, &c) {
+			return e
+		}
+	}
+	return err
+}
+
+// Redact returns the URL without its password.
+func Redact(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil || u.Scheme == "" {
+		return "(as configured)"
+	}
+	u.RawQuery = ""
+	return u.Redacted()
+}
+
+// Close gives the connections back.
+func (db *DB) Close() { db.pool.Close() }
+
+// Migration is one step that Migrate took.
+type Migration struct {
+	Version int64
+	Name    string
+	Took    time.Duration
+}
+
+// Migrate brings the schema up to date. Programs that start together wait for
+// each other under an advisory lock.
+func (db *DB) Migrate(ctx context.Context) ([]Migration, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, err
+	}
+	conn := stdlib.OpenDBFromPool(db.pool)
+	defer func() { _ = conn.Close() }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	var done []Migration
+	for _, r := range results {
+		done = append(done, Migration{Version: r.Source.Version, Name: r.Source.Path, Took: r.Duration})
+	}
+	return done, nil
+}
+
+// inTx runs f in one transaction: all of it is kept, or nothing.
+func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, db.pool, f)
+}

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+)
+
+// The newest change of each setting; the policy's version is the newest of all.
+const currentSettings = `
+	SELECT DISTINCT ON (name) name, value, version FROM setting_change ORDER BY name, version DESC`
+
+// Policy returns the tenant's rules as they are now. Class, type and override
+// are the campaign's to fill in.
+func (db *DB) Policy(ctx context.Context, now time.Time) (gating.Policy, error) {
+	rows, err := db.pool.Query(ctx, currentSettings)
+	if err != nil {
+		return gating.Policy{}, fmt.Errorf("read settings: %w", err)
+	}
+	return collectPolicy(rows, now)
+}
+
+func collectPolicy(rows pgx.Rows, now time.Time) (gating.Policy, error) {
+	p := gating.Policy{Now: now, BounceLimit: gating.DefaultBounceLimit}
+	var name, value string
+	var version int64
+	_, err := pgx.ForEachRow(rows, []any{&name, &value, &version}, func() error {
+		p.Version = max(p.Version, version)
+		return p.Set(gating.Setting(name), value)
+	})
+	if err != nil {
+		return gating.Policy{}, fmt.Errorf("read settings: %w", err)
+	}
+	return p, nil
+}
+
+// Setting returns a setting's value, or its default when nobody has set it.
+func (db *DB) Setting(ctx context.Context, name gating.Setting) (string, error) {
+	var value string
+	err := db.pool.QueryRow(ctx, `
+		SELECT value FROM setting_change WHERE name = $1 ORDER BY version DESC LIMIT 1`, name).Scan(&value)
+	if errors.Is(err, pgx.ErrNoRows) {
+		for _, s := range gating.Settings() {
+			if s.Name == name {
+				return s.Default, nil
+			}
+		}
+		return "", fmt.Errorf("there is no setting %q", name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read setting %s: %w", name, err)
+	}
+	return value, nil
+}
+
+// Set writes a setting, with who did it. A value that is already in force is
+// not written again. Claims made from the commit on decide by it.
+func (db *DB) Set(ctx context.Context, name gating.Setting, value, actor string, now time.Time) error {
+	if err := new(gating.Policy).Set(name, value); err != nil {
+		return err
+	}
+	_, err := db.pool.Exec(ctx, `
+		INSERT INTO setting_change (name, value, actor, at)
+		SELECT $1, $2, $3, $4
+		WHERE $2 IS DISTINCT FROM
+			(SELECT value FROM setting_change WHERE name = $1 ORDER BY version DESC LIMIT 1)`,
+		name, value, actor, now)
+	if err != nil {
+		return fmt.Errorf("write setting %s: %w", name, err)
+	}
+	return nil
+}

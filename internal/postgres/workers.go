@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+)
+
+// StartWorker puts a worker on the list and returns its number, under which it
+// claims for as long as its lease lasts.
+func (db *DB) StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error) {
+	err = db.pool.QueryRow(ctx, `
+		INSERT INTO worker (name, started_at, lease_until) VALUES ($1, $2, $3) RETURNING id`, name, now, leaseUntil).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("register worker: %w", err)
+	}
+	return id, nil
+}
+
+// RenewLease keeps a worker's claims its own. It reports false when the lease
+// had run out: what the worker had claimed may be another's by now.
+func (db *DB) RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error) {
+	tag, err := db.pool.Exec(ctx, `
+		UPDATE worker SET lease_until = $3 WHERE id = $1 AND lease_until > $2`, worker, now, leaseUntil)
+	if err != nil {
+		return false, fmt.Errorf("renew lease: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// StopWorker ends a worker's lease at once.
+func (db *DB) StopWorker(ctx context.Context, worker int64, now time.Time) error {
+	_, err := db.pool.Exec(ctx, `UPDATE worker SET lease_until = $2 WHERE id = $1`, worker, now)
+	if err != nil {
+		return fmt.Errorf("end lease: %w", err)
+	}
+	return nil
+}
+
+// Sweep is what a look over the ledger found to be done.
+type Sweep = campaign.Sweep
+
+// Sweep looks over the ledger. Rows of workers whose lease has run out are in
+// doubt: with resend they are pending again, without it they wait for a
+// person. Batches that have something to send and that nobody has rung for
+// since notSince, and campaigns whose planning stands still, are returned for
+// ringing, and campaigns that are done are finished. One sweep runs at a time;
+// ran is false when another was at it.
+func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s Sweep, ran bool, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('jatak sweep'))`).Scan(&ran); err != nil || !ran {
+			return err
+		}
+		state := campaign.InDoubt
+		if resend {
+			state = campaign.Pending
+		}
+		tag, err := tx.Exec(ctx, `
+			UPDATE delivery d SET state = $2, worker_id = NULL, doubts = doubts + 1, changed_at = $1,
+				reply = 'the worker that was sending it ended without a word'
+			FROM batch b, worker w
+			WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch
+				AND d.state = 'sending' AND w.id = d.worker_id AND w.lease_until <= $1`, now, state)
+		if err != nil {
+			return err
+		}
+		s.InDoubt = tag.RowsAffected()
+
+		rows, err := tx.Query(ctx, `
+			WITH due AS (
+				SELECT b.campaign_id, b.batch FROM batch b JOIN campaign c ON c.id = b.campaign_id
+				WHERE b.closed_at IS NULL AND b.rung_at <= $2 AND c.state IN ('planning', 'sending')
+				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+					AND d.state = 'sending')
+				AND (EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+						AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $1))
+					OR NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+						AND d.state IN ('pending', 'deferred')))
+				ORDER BY b.rung_at LIMIT $3)
+			UPDATE batch b SET rung_at = $1 FROM due WHERE b.campaign_id = due.campaign_id AND b.batch = due.batch
+			RETURNING b.campaign_id, b.batch`, now, notSince, most)
+		if err != nil {
+			return err
+		}
+		s.Batches, err = pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.BatchID])
+		if err != nil {
+			return err
+		}
+
+		rows, err = tx.Query(ctx, `
+			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND c.launched_at <= $1
+			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > $1)`, notSince)
+		if err != nil {
+			return err
+		}
+		s.Plans, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+		if err != nil {
+			return err
+		}
+
+		rows, err = tx.Query(ctx, `
+			UPDATE campaign c SET state = 'finished', finished_at = $1
+			WHERE c.state = 'sending' AND c.planned_at IS NOT NULL
+			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)
+			RETURNING c.id`, now)
+		if err != nil {
+			return err
+		}
+		s.Finished, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+		return err
+	})
+	if err != nil {
+		return Sweep{}, false, fmt.Errorf("sweep: %w", err)
+	}
+	return s, ran, nil
+}

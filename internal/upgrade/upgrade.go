@@ -1,0 +1,103 @@
+// Package upgrade answers how contacts of a legacy system get purposes, legal
+// bases and subscriptions, and how their templates get a manage link: the six
+// points of the upgrade, with a dry run that does the same and keeps nothing.
+// It reads exports and states the rules; the store does the work in sets.
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/linkrewrite"
+)
+
+// Store keeps what the upgrade does.
+type Store interface {
+	Upgrade(ctx context.Context, u contact.Upgrade) (contact.Upgraded, error)
+	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
+	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
+}
+
+// Options are the upgrade's parameters; zero values take the defaults.
+type Options struct {
+	DryRun     bool
+	Actor      string
+	StoreBasis gating.LegalBasis // of the purpose store; default legitimate interest
+	Threshold  int               // real sends that count as having been mailed; default 1
+	LegacyURLs []string          // the legacy system's own unsubscribe pages
+}
+
+// Report says what each of the six points did, or with a dry run would do.
+type Report struct {
+	contact.Upgraded
+	DryRun         bool         `json:"dry_run"`
+	Templates      int          `json:"templates"`       // looked at: the drafts
+	LinksRewritten int          `json:"links_rewritten"` // standard links made "Manage subscriptions"
+	CustomLinks    []CustomLink `json:"custom_links"`    // left for a person to decide
+}
+
+// CustomLink is an unsubscribe link that the tenant made.
+type CustomLink struct {
+	Campaign campaign.ID         `json:"campaign"`
+	Language string              `json:"language"`
+	Part     string              `json:"part"` // html or text
+	Finding  linkrewrite.Finding `json:"finding"`
+}
+
+// Run upgrades every contact that is not yet upgraded, and every stored
+// template. It can be repeated.
+func Run(ctx context.Context, store Store, o Options, now time.Time) (r Report, err error) {
+	if o.StoreBasis == "" {
+		o.StoreBasis = gating.BasisLegitimateInterest
+	}
+	if o.Threshold < 1 {
+		o.Threshold = 1
+	}
+	r.DryRun = o.DryRun
+	r.Upgraded, err = store.Upgrade(ctx, contact.Upgrade{
+		Now: now, Actor: o.Actor, DryRun: o.DryRun, StoreBasis: o.StoreBasis, Threshold: o.Threshold,
+		Types: contact.DefaultTypes(),
+	})
+	if err != nil {
+		return r, err
+	}
+	return r, rewriteTemplates(ctx, store, o, &r)
+}
+
+// rewriteTemplates makes the standard unsubscribe links of the stored
+// templates into manage links and lists the tenant's own.
+func rewriteTemplates(ctx context.Context, store Store, o Options, r *Report) error {
+	campaigns, err := store.Campaigns(ctx)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(campaigns) // oldest first, as a person would list them
+	for _, c := range campaigns {
+		if c.State != campaign.Draft {
+			continue
+		}
+		r.Templates++
+		content, findings := c.Content.Rewrite(o.LegacyURLs)
+		changed := false
+		for _, f := range findings {
+			if f.Kind == linkrewrite.Standard {
+				r.LinksRewritten++
+				changed = true
+				continue
+			}
+			r.CustomLinks = append(r.CustomLinks, CustomLink{c.ID, f.Language, f.Part, f.Finding})
+		}
+		if o.DryRun || !changed {
+			continue
+		}
+		if err := store.SaveDraft(ctx, c.ID, content); err != nil {
+			return fmt.Errorf("template %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/queue"
+)
+
+// firstChunk is small, so that the first mails leave while the rest is planned.
+const firstChunk = 100
+
+// plan writes one delivery row for each person of the audience, a chunk at a
+// time, and rings for each chunk as soon as it is kept.
+func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
+	task, err := queue.ParsePlan(t)
+	if err != nil {
+		return err
+	}
+	started := w.Now()
+	size := min(firstChunk, w.ChunkSize)
+	for !w.isStopping() {
+		batch, err := w.Store.PlanChunk(ctx, task.Campaign, size, w.Now(), gating.Decide)
+		if errors.Is(err, campaign.ErrNotPlanning) {
+			return nil // planned, paused or cancelled, or another is at it
+		}
+		if err != nil {
+			return err
+		}
+		if batch == 0 {
+			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", w.Now().Sub(started))
+			// Sending may have ended before planning did.
+			return w.finish(ctx, task.Campaign)
+		}
+		if err := w.Bell.RingSend(ctx, task.Campaign, batch, started); err != nil {
+			w.Log.Warn("the sweep will ring for the batch", "campaign", task.Campaign, "batch", batch, "error", err)
+		}
+		size = w.ChunkSize
+	}
+	return nil // the sweep of another worker rings for the rest
+}

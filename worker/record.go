@@ -1,0 +1,103 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+)
+
+// recorder keeps outcomes by group commit: what arrives while one commit is
+// under way goes into the next.
+type recorder struct {
+	store   Store
+	log     *slog.Logger
+	free    func() // gives a row's place in the window back
+	arrived chan recording
+	closing chan struct{}
+	ended   chan struct{}
+}
+
+type recording struct {
+	outcome campaign.Outcome
+	kept    func()
+}
+
+func newRecorder(store Store, log *slog.Logger, free func()) *recorder {
+	return &recorder{store: store, log: log, free: free, arrived: make(chan recording, 1024),
+		closing: make(chan struct{}), ended: make(chan struct{})}
+}
+
+// add takes an outcome; kept is called once it is in the store. What comes
+// after the end is lost to us: its row is in doubt when the lease runs out.
+func (r *recorder) add(o campaign.Outcome, kept func()) {
+	select {
+	case r.arrived <- recording{o, kept}:
+	case <-r.ended:
+		kept()
+	}
+}
+
+// close lets run end when all that was added is kept.
+func (r *recorder) close() { close(r.closing) }
+
+// mostOutcomes bounds one statement.
+const mostOutcomes = 2000
+
+func (r *recorder) run(ctx context.Context) {
+	defer close(r.ended)
+	var outcomes []campaign.Outcome
+	var kept []func()
+	for {
+		outcomes, kept = outcomes[:0], kept[:0]
+		select {
+		case first := <-r.arrived:
+			outcomes, kept = append(outcomes, first.outcome), append(kept, first.kept)
+		case <-r.closing:
+		}
+	gather:
+		for len(outcomes) < mostOutcomes {
+			select {
+			case next := <-r.arrived:
+				outcomes, kept = append(outcomes, next.outcome), append(kept, next.kept)
+			default:
+				break gather
+			}
+		}
+		if len(outcomes) == 0 {
+			return // closing, and all is kept
+		}
+		r.keep(ctx, outcomes)
+		for _, k := range kept {
+			r.free()
+			k()
+		}
+	}
+}
+
+// keepFor is how long outcomes are held for a database that is away. Their
+// rows are in doubt by then: the sweep finds them by the lapsed lease.
+const keepFor = 10 * time.Minute
+
+// keep writes outcomes, again and again while the database is away: nothing
+// more is claimed meanwhile, because the window is full.
+func (r *recorder) keep(ctx context.Context, outcomes []campaign.Outcome) {
+	ctx, cancel := context.WithTimeout(ctx, keepFor)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := r.store.Record(ctx, outcomes)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			r.log.Error("outcomes could not be kept; their mails are in doubt", "mails", len(outcomes), "error", err)
+			return
+		}
+		r.log.Warn("outcomes could not be kept yet; trying again", "mails", len(outcomes), "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// Store is the ledger as the worker needs it.
+type Store interface {
+	Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error)
+	// PlanChunk plans the next contacts as one batch; batch 0 says that none
+	// was left and the campaign is planned.
+	PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
+		decide func(gating.Facts, gating.Policy) gating.Verdict) (batch int, err error)
+	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
+	Record(ctx context.Context, outcomes []campaign.Outcome) error
+	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
+	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
+	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
+	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
+	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)
+	RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error)
+	StopWorker(ctx context.Context, worker int64, now time.Time) error
+}
+
+// Bell asks for work to be done.
+type Bell interface {
+	RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) error
+	RingSend(ctx context.Context, id campaign.ID, batch int, epoch time.Time) error
+}

@@ -1,0 +1,60 @@
+package worker
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// mostBells bounds how many batches one sweep rings for.
+	mostBells = 1000
+	// bellPatience is how long a bell that was rung is trusted to be heard.
+	bellPatience = 30 * time.Second
+)
+
+// keepSweeping looks over the ledger now and then, for what no bell rings for:
+// rows of dead workers, deferred mails that are due, bells lost with Redis.
+func (w *Worker) keepSweeping(ctx context.Context) {
+	tick := time.NewTicker(w.SweepEvery)
+	defer tick.Stop()
+	for {
+		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("sweep", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *Worker) sweep(ctx context.Context) error {
+	now := w.Now()
+	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, now.Add(-bellPatience), mostBells)
+	if err != nil || !ran {
+		return err
+	}
+	if found.InDoubt > 0 {
+		w.Log.Warn("a worker ended without a word; the outcome of its mails is unknown",
+			"mails", found.InDoubt, "resend", w.Resend)
+	}
+	for _, id := range found.Finished {
+		w.finished(id)
+	}
+	for _, id := range found.Plans {
+		if err := w.Bell.RingPlan(ctx, id, now); err != nil {
+			return err
+		}
+		w.Log.Info("rang again for planning", "campaign", id)
+	}
+	for _, b := range found.Batches {
+		if err := w.Bell.RingSend(ctx, b.Campaign, b.Batch, now); err != nil {
+			return err
+		}
+	}
+	if n := len(found.Batches); n > 0 {
+		w.Log.Info("rang for batches that are due", "batches", n)
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+// Package worker is the hands of Jatak: it answers the queue's bells. It plans
+// campaigns, claims and sends what is due, records what became of it, and
+// looks over the ledger for what was forgotten. What must be true of a
+// recipient is decided by gating; what has happened stands in the store.
+//
+// A worker owns the rows it has claimed for as long as it renews its lease.
+// When it dies, the sweep of another worker finds them by their lapsed lease.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/mailer"
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/queue"
+)
+
+// Options is what a worker needs. All fields without a default are required.
+type Options struct {
+	Store Store
+	Bell  Bell
+	Redis redis.UniversalClient
+	Pool  *mailer.Pool
+	Keys  *managelink.Keyring
+	Log   *slog.Logger
+	Now   func() time.Time // default time.Now
+
+	// PublicURL is where the recipients' pages are, without a slash at the end.
+	PublicURL string
+	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.
+	UnsubscribeMailbox string
+	// BounceAddress is the MAIL FROM of every mail; "" uses the campaign's From.
+	BounceAddress string
+	ManageLinkLife time.Duration // default 60 days
+
+	// Window bounds how many rows this worker may have claimed and not yet
+	// recorded. Default: twice the pool's connections, at least 16.
+	Window int
+	// Tasks is how many batches are worked on at once; default 4.
+	Tasks int
+	// ChunkSize is how many contacts one planning step takes; default 1000.
+	ChunkSize int
+
+	Lease      time.Duration // default 30 s; renewed three times as often
+	SweepEvery time.Duration // default 5 s
+	Grace      time.Duration // time for what is in flight on Stop; default 30 s
+	// Resend sends mails whose outcome is unknown again, with the same
+	// Message-ID; without it they wait for a person.
+	Resend bool
+	// MaxAttempts ends the deferring of a mail; default 10.
+	MaxAttempts int
+	RetryBase   time.Duration // the first delay, doubled each time; default 1 min
+}
+
+func (o *Options) setDefaults() {
+	setDefault(&o.Window, max(16, 2*o.Pool.Window()))
+	setDefault(&o.Tasks, 4)
+	setDefault(&o.ChunkSize, 1000)
+	setDefault(&o.Lease, 30*time.Second)
+	setDefault(&o.SweepEvery, 5*time.Second)
+	setDefault(&o.Grace, 30*time.Second)
+	setDefault(&o.MaxAttempts, 10)
+	setDefault(&o.RetryBase, time.Minute)
+	setDefault(&o.ManageLinkLife, 60*24*time.Hour)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func setDefault[T int | time.Duration](option *T, value T) {
+	if *option <= 0 {
+		*option = value
+	}
+}
+
+// Worker works off the queue.
+type Worker struct {
+	Options
+	id       atomic.Int64 // under which rows are claimed
+	recorder *recorder
+	window   chan struct{} // one token for each row claimed and not recorded
+	prepared preparedCampaigns
+	stopping chan struct{}
+}
+
+// New returns a worker that is not yet running.
+func New(o Options) *Worker {
+	o.setDefaults()
+	w := &Worker{
+		Options:  o,
+		window:   make(chan struct{}, o.Window),
+		stopping: make(chan struct{}),
+	}
+	w.prepared.byID = map[campaign.ID]*prepared{}
+	w.recorder = newRecorder(o.Store, o.Log, func() { <-w.window })
+	return w
+}
+
+// Run works until the context is done; then it stops claiming, finishes what
+// is in flight within the grace period, gives the rest back, and returns nil.
+func (w *Worker) Run(ctx context.Context) error {
+	host, _ := os.Hostname()
+	now := w.Now()
+	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), now, now.Add(w.Lease))
+	if err != nil {
+		return err
+	}
+	w.id.Store(id)
+	w.Log.Info("worker started", "worker", id, "window", w.Window, "connections", w.Pool.Window())
+
+	// The recorder and the lease outlive ctx: what is in flight when it ends
+	// is still ours, and its outcome is still to be kept.
+	background := context.WithoutCancel(ctx)
+	leaseCtx, endLease := context.WithCancel(background)
+	var running sync.WaitGroup
+	running.Go(func() { w.recorder.run(background) })
+	var beside sync.WaitGroup
+	beside.Go(func() { w.keepLease(leaseCtx) })
+	beside.Go(func() { w.keepSweeping(ctx) })
+
+	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
+		Concurrency:              w.Tasks + 1, // one more, so that planning does not wait for sending
+		BaseContext:              func() context.Context { return background },
+		Queues:                   queue.Priorities(),
+		TaskCheckInterval:        100 * time.Millisecond,
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          w.Grace,
+		Logger:                   asynqLog{w.Log},
+		LogLevel:                 asynq.WarnLevel,
+		ErrorHandler:             asynq.ErrorHandlerFunc(w.taskFailed),
+	})
+	mux := asynq.NewServeMux()
+	mux.HandleFunc(queue.PlanTask, w.plan) // rung at launch and by the sweep; a repeat carries on where planning stood
+	mux.HandleFunc(queue.SendTask, w.send) // rung by planning and by the sweep; a repeat finds what is still due
+	if err := server.Start(mux); err != nil {
+		endLease()
+		beside.Wait()
+		w.recorder.close()
+		running.Wait()
+		return fmt.Errorf("start on the queue: %w", err)
+	}
+
+	<-ctx.Done()
+	w.Log.Info("worker stops: finishing what is in flight", "grace", w.Grace)
+	close(w.stopping)
+	server.Shutdown()
+	closing, cancel := context.WithTimeout(background, w.Grace)
+	defer cancel()
+	err = w.Pool.Close(closing)
+	w.recorder.close()
+	running.Wait()
+	endLease()
+	beside.Wait()
+	if stopErr := w.Store.StopWorker(closing, w.id.Load(), w.Now()); stopErr != nil {
+		w.Log.Warn("the lease runs out by itself", "error", stopErr)
+	}
+	w.Log.Info("worker stopped")
+	return err
+}
+
+// isStopping reports whether no more rows are to be claimed.
+func (w *Worker) isStopping() bool {
+	select {
+	case <-w.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// keepLease renews the worker's lease. A lease that ran out, because the
+// machine slept or the database was away, is replaced by a new one: the rows
+// claimed under the old one may be another's by now.
+func (w *Worker) keepLease(ctx context.Context) {
+	tick := time.NewTicker(w.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := w.renewLease(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("the lease could not be renewed", "error", err)
+		}
+	}
+}
+
+func (w *Worker) renewLease(ctx context.Context) error {
+	now := w.Now()
+	kept, err := w.Store.RenewLease(ctx, w.id.Load(), now, now.Add(w.Lease))
+	if err != nil || kept {
+		return err
+	}
+	id, err := w.Store.StartWorker(ctx, "renewed", now, now.Add(w.Lease))
+	if err != nil {
+		return err
+	}
+	w.Log.Warn("the lease had run out: going on under a new number", "worker", id, "before", w.id.Load())
+	w.id.Store(id)
+	return nil
+}
+
+// taskFailed tells of a task that returned an error; asynq tries it again, and
+// the sweep rings for what it leaves undone.
+func (w *Worker) taskFailed(_ context.Context, t *asynq.Task, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	w.Log.Error("task failed; it will be tried again", "task", t.Type(), "payload", string(t.Payload()), "error", err)
+}
+
+// asynqLog hands asynq's own log lines to ours.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug("queue: " + fmt.Sprint(args...)) }
+func (l asynqLog) Info(args ...any)  { l.log.Info("queue: " + fmt.Sprint(args...)) }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn("queue: " + fmt.Sprint(args...)) }
+func (l asynqLog) Error(args ...any) { l.log.Error("queue: " + fmt.Sprint(args...)) }
+
+// Fatal is only logged: a library does not end our process.
+func (l asynqLog) Fatal(args ...any) { l.log.Error("queue: " + fmt.Sprint(args...)) }
