@@ -414,3 +414,30 @@ func TestWhatIsIgnoredIsNoted(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestTheExampleExportIsTakenWholeWithNotesOnItsBrokenAddresses(t *testing.T) {
+	t.Parallel()
+	e, err := legacycsv.Open(filepath.Join("..", "..", "examples", "legacy-crm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contacts, notes := collect(t, e.Contacts())
+	companies, refusedCompanies := collect(t, e.Companies())
+	mailings, refusedMailings := collect(t, e.Mailings())
+	interests, refusedInterests := collect(t, e.Interests())
+	if len(contacts) != 1000 || len(companies) != 120 || len(mailings) < 2000 || len(interests) != 7 {
+		t.Errorf("%d contacts, %d companies, %d mailings, %d interests", len(contacts), len(companies), len(mailings), len(interests))
+	}
+	if refusedCompanies != nil || refusedMailings != nil || refusedInterests != nil || len(e.Notes()) != 0 {
+		t.Error(refusedCompanies, refusedMailings, refusedInterests, e.Notes())
+	}
+	for _, note := range notes {
+		t.Log(note.Error())
+		if !note.Kept {
+			t.Error("refused")
+		}
+	}
+	if len(notes) != 11 {
+		t.Errorf("%d addresses noted as broken", len(notes))
+	}
+}
