@@ -27,12 +27,13 @@ func Generate(dir string, contacts int, seed uint64) error {
 		return fmt.Errorf("generate legacy export: %w", err)
 	}
 	g := &generator{
-		seed:      seed,
-		companies: contacts * 12 / 100,
-		nations:   nations(),
-		oddities:  oddities(),
-		interests: interests(),
-		prefixes:  prefixes(),
+		seed:       seed,
+		companies:  contacts * 12 / 100,
+		nations:    nations(),
+		oddities:   oddities(),
+		interests:  interests(),
+		prefixes:   prefixes(),
+		businesses: businesses(),
 	}
 	g.named = make([]int, len(g.nations))
 	for _, file := range []struct {
@@ -51,13 +52,14 @@ func Generate(dir string, contacts int, seed uint64) error {
 }
 
 type generator struct {
-	seed      uint64
-	companies int
-	nations   []people
-	named     []int // how many of each nation have their name
-	oddities  map[int]oddity
-	interests []interest
-	prefixes  []string
+	seed       uint64
+	companies  int
+	nations    []people
+	named      []int // how many of each nation have their name
+	oddities   map[int]oddity
+	interests  []interest
+	prefixes   []string
+	businesses map[string]business // by country
 }
 
 type company struct {
@@ -101,7 +103,7 @@ func companyID(i int) string {
 func (g *generator) company(i int) company {
 	d := roll(g.seed, 1, i)
 	country := []string{"da", "nb", "sv", "de", "en"}[weighted(d, 84, 4, 4, 5, 3)]
-	trade, form := trades(country)
+	trade, form := g.businesses[country].trades, g.businesses[country].form
 	if country == "da" && d.below(4) == 0 {
 		form = "A/S"
 	}

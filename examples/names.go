@@ -31,18 +31,20 @@ func prefixes() []string {
 	return words("Nordlys Vestkysten Fjordens Bøgelund Strandby Havnens Solbakken Kongeå Limfjord Egeskov Skagen Mågehøj Ærø Sydhavns Rørvig Blåvand Hedens Møllens Østersø Gudenå Klitmøller Fanø Langeland Birkelund Viking Thyborg Søhest Lillebælt Storebælt Kattegat Danevang Rold Åmosen Troldhede Bakkens Svanesø Hasselø Fyrtårn Stjerne Kornblomst")
 }
 
-// trades has the same number of words in each country, and company names stay
-// distinct because of it.
-func trades(country string) (trade []string, form string) {
-	switch country {
-	case "nb":
-		return words("Bygg Elektro Bakeri Regnskap Frakt Hage Smie Trykkeri Klinikk Møbler Fisk Reklame Sykler Maling Revisjon"), "AS"
-	case "sv":
-		return words("Bygge Elteknik Bageri Redovisning Åkeri Trädgård Smedja Tryck Vård Inredning Fiskhall Annons Cyklar Färg Granskning"), "AB"
-	case "de":
-		return words("Bau Elektrotechnik Bäckerei Buchhaltung Spedition Gartenbau Schmiede Druckerei Praxis Möbelhaus Fischerei Werbung Fahrräder Farben Prüfung"), "GmbH"
-	case "en":
-		return words("Builders Electrical Bakery Accounting Haulage Gardens Forge Printing Clinic Furniture Fisheries Advertising Bicycles Paints Auditing"), "Ltd"
+// business is what companies of one country do and are.
+type business struct {
+	trades []string
+	form   string
+}
+
+// businesses have the same number of trades in each country: company names
+// stay distinct because of it.
+func businesses() map[string]business {
+	return map[string]business{
+		"da": {words("Byg El Bageri Regnskab Transport Planteskole Smedje Grafisk Klinik Møbler Fiskeeksport Reklamebureau Cykler Malerfirma Revision"), "ApS"},
+		"nb": {words("Bygg Elektro Bakeri Regnskap Frakt Hage Smie Trykkeri Klinikk Møbler Fisk Reklame Sykler Maling Revisjon"), "AS"},
+		"sv": {words("Bygge Elteknik Bageri Redovisning Åkeri Trädgård Smedja Tryck Vård Inredning Fiskhall Annons Cyklar Färg Granskning"), "AB"},
+		"de": {words("Bau Elektrotechnik Bäckerei Buchhaltung Spedition Gartenbau Schmiede Druckerei Praxis Möbelhaus Fischerei Werbung Fahrräder Farben Prüfung"), "GmbH"},
+		"en": {words("Builders Electrical Bakery Accounting Haulage Gardens Forge Printing Clinic Furniture Fisheries Advertising Bicycles Paints Auditing"), "Ltd"},
 	}
-	return words("Byg El Bageri Regnskab Transport Planteskole Smedje Grafisk Klinik Møbler Fiskeeksport Reklamebureau Cykler Malerfirma Revision"), "ApS"
 }
