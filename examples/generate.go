@@ -138,8 +138,8 @@ func interests() []interest {
 	return []interest{
 		{"Messer og arrangementer", "Invitations"},
 		{"Webinarer", "Invitations"},
-		{"Nyhedsbrev", "News"},
-		{"Produktnyheder", "News"},
+		{"Åbent hus", "Invitations"},
+		{"Lagersalg", "Promotions"},
 		{"Tilbud", "Promotions"},
 		{"Kampagner, sæsonudsalg", "Promotions"},
 		{"Driftsmeddelelser", "Urgent messages"},
