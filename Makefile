@@ -1,0 +1,59 @@
+# Everything one does with this repository, one word each. "make" lists them.
+
+GO  ?= go
+# make demo ARGS="--once --json"
+ARGS ?=
+
+# Revision in the binary, unless git is missing or refuses this checkout.
+BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities fuzz clean
+
+help: ## List these words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Only the program may write to stdout: with --json that is the books.
+demo: ## From a legacy export to mails in an inbox, on this machine (ARGS="--once --json")
+	@script/install-deps demo >&2
+	@$(MAKE) build >&2
+	@exec bin/jatak demo $(ARGS)
+
+build: ## Build bin/jatak, one static binary
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o bin/jatak ./cmd/jatak
+
+test: ## All tests, with real PostgreSQL, Redis, SMTP and browser, and the race detector
+	@script/install-deps test >&2
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+test-short: ## The quick tests, without the race detector
+	$(GO) test -short ./...
+
+check: format vet staticcheck tidy build test vulnerabilities ## What must hold before every commit
+	@echo "check: all is well"
+
+format:
+	@unformatted="$$(gofmt -l .)" || exit 1; \
+	if [ -n "$$unformatted" ]; then \
+		echo "not formatted (mend with: gofmt -w .):" >&2; echo "$$unformatted" >&2; exit 1; \
+	fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+tidy:
+	$(GO) mod tidy -diff
+
+vulnerabilities:
+	@script/check-vulnerabilities
+
+fuzz: ## Each fuzz target for FUZZTIME (10s)
+	@script/fuzz
+
+clean: ## Remove what was built
+	rm -rf bin .cache
