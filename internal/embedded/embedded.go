@@ -105,17 +105,22 @@ func (a account) blockedBy(dir string) (string, error) {
 	return "", nil
 }
 
-// openWay lets the account through to dir, as far as that is ours to do: dir
-// itself and private folders of ours below the temporary one are opened to the
-// account's group, for passing through only.
+// openWay lets the account through to dir, as far as that is ours to do: the
+// folder around it, and private folders of ours below the temporary one, are
+// opened to the account's group, for passing through only.
 func (a account) openWay(dir string) error {
 	for a.switched {
 		blocked, err := a.blockedBy(dir)
 		if blocked == "" || err != nil {
 			return err
 		}
-		below, err := filepath.Rel(os.TempDir(), blocked)
-		ours := blocked == dir || err == nil && below != "." && filepath.IsLocal(below)
+		ours := blocked == filepath.Dir(dir)
+		if home, err := os.UserHomeDir(); err == nil && blocked == home {
+			ours = false
+		}
+		if below, err := filepath.Rel(os.TempDir(), blocked); err == nil && below != "." && filepath.IsLocal(below) {
+			ours = true
+		}
 		info, err := os.Stat(blocked)
 		if err != nil {
 			return err
@@ -173,6 +178,20 @@ func (a account) socketFolder(preferred, socket string) (dir string, temporary b
 	}
 	dir, err = a.temporaryFolder()
 	return dir, true, err
+}
+
+// TemporaryFolder makes a private folder that is removed, with all that is in
+// it, by remove, or when this process ends, even when it is killed. Servers in
+// it must be stopped before remove.
+func TemporaryFolder() (dir string, remove func() error, err error) {
+	if dir, err = (account{uid: uint32(os.Geteuid())}).temporaryFolder(); err != nil {
+		return "", nil, err
+	}
+	s, err := sit("TERM", dir)
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, s.dismiss, nil
 }
 
 // lock takes the folder for this process until the file is closed, which the

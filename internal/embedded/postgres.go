@@ -32,10 +32,10 @@ const (
 
 // PostgresOptions say where and how PostgreSQL runs.
 type PostgresOptions struct {
-	// Dir is made if it is missing; the data live in <Dir>/postgres. Started
-	// by root, the server runs as another user, who is let through Dir (but
-	// sees nothing else in it). Empty means a temporary folder, removed when
-	// the server stops or this process ends, however it ends.
+	// Dir is the server's own folder, made if it is missing: the data live in
+	// <Dir>/data. Started by root, the server runs as another user, to whom
+	// the folder is given. Empty means a temporary folder, removed when the
+	// server stops or this process ends, however it ends.
 	Dir string
 	// Log gets a line on start; nil for none.
 	Log *slog.Logger
@@ -67,11 +67,11 @@ func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, err
 	if err != nil {
 		return nil, err
 	}
-	home, temporary, err := folderFor(options.Dir, "postgres", as)
+	home, temporary, err := folderFor(options.Dir, as)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the folder of PostgreSQL: %w", err)
 	}
-	s := &server{name: "PostgreSQL", as: as, log: filepath.Join(home, "log"), signal: syscall.SIGINT}
+	s := &server{name: "PostgreSQL", as: as, log: filepath.Join(home, "postgres.log"), signal: syscall.SIGINT}
 	p := &Postgres{server: s}
 	if err := p.open(ctx, home, temporary, options.Durable); err != nil {
 		s.giveUp()
@@ -86,7 +86,7 @@ func StartPostgres(ctx context.Context, options PostgresOptions) (*Postgres, err
 
 func (p *Postgres) open(ctx context.Context, home string, temporary, durable bool) (err error) {
 	s, data := p.server, filepath.Join(home, "data")
-	if s.holding, err = lock(filepath.Join(home, "lock")); err != nil {
+	if s.holding, err = lock(filepath.Join(home, "postgres.lock")); err != nil {
 		return err
 	}
 	folder, err := p.bin(ctx, data)

@@ -24,8 +24,8 @@ var ErrNoRedis = errors.New("there is no redis-server or valkey-server on this m
 
 // RedisOptions say where and how Redis runs.
 type RedisOptions struct {
-	// Dir is made if it is missing; the data live in <Dir>/redis. Empty means
-	// a temporary folder, removed when the server stops or this process ends.
+	// Dir is the server's own folder, made if it is missing. Empty means a
+	// temporary folder, removed when the server stops or this process ends.
 	Dir string
 	// Log gets a line on start; nil for none.
 	Log *slog.Logger
@@ -54,11 +54,11 @@ func StartRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 		return nil, ErrNoRedis
 	}
 	as := account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
-	home, temporary, err := folderFor(options.Dir, "redis", as)
+	home, temporary, err := folderFor(options.Dir, as)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the folder of Redis: %w", err)
 	}
-	s := &server{name: "Redis", as: as, path: program, log: filepath.Join(home, "log"), signal: syscall.SIGTERM}
+	s := &server{name: "Redis", as: as, path: program, log: filepath.Join(home, "redis.log"), signal: syscall.SIGTERM}
 	r := &Redis{server: s}
 	if err := r.open(ctx, home, temporary, options.Durable); err != nil {
 		s.giveUp()
@@ -73,7 +73,7 @@ func StartRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 
 func (r *Redis) open(ctx context.Context, home string, temporary, durable bool) (err error) {
 	s := r.server
-	if s.holding, err = lock(filepath.Join(home, "lock")); err != nil {
+	if s.holding, err = lock(filepath.Join(home, "redis.lock")); err != nil {
 		return err
 	}
 	sockets, temporarySockets, err := s.as.socketFolder(home, "redis.sock")
@@ -165,9 +165,8 @@ func (m *MiniRedis) tick() {
 // URL is the server's address, in the form that redis.ParseURL reads.
 func (m *MiniRedis) URL() string { return "redis://" + m.mini.Addr() + "/0" }
 
-// Stop ends it. It must not be called twice.
-func (m *MiniRedis) Stop(context.Context) error {
+// Close ends it. It must not be called twice.
+func (m *MiniRedis) Close() {
 	close(m.stop)
 	m.mini.Close()
-	return nil
 }

@@ -188,22 +188,18 @@ func (s *server) giveUp() {
 	}
 }
 
-// folderFor prepares <dir>/<name> as the home of one server and takes its
-// lock. An empty dir means a temporary folder.
-func folderFor(dir, name string, as account) (home string, temporary bool, err error) {
+// folderFor prepares dir as the home of one server. An empty dir means a new
+// temporary folder.
+func folderFor(dir string, as account) (home string, temporary bool, err error) {
 	if dir == "" {
 		home, err = as.temporaryFolder()
 		return home, true, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	if home, err = filepath.Abs(dir); err != nil {
 		return "", false, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := as.privateFolder(home); err != nil {
 		return "", false, err
 	}
-	if err := as.openWay(dir); err != nil {
-		return "", false, err
-	}
-	home = filepath.Join(dir, name)
-	return home, false, as.privateFolder(home)
+	return home, false, as.openWay(home)
 }

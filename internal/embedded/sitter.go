@@ -25,6 +25,8 @@ type sitter struct {
 //
 // After ten seconds of asking the server is killed. A zombie that nobody
 // reaps (a container whose first process is no init) must not hold us up.
+// Removing is tried again while another sitter's server is still ending in
+// the same folder.
 const script = `trap '' INT TERM HUP
 signal=$1; shift
 pid=0
@@ -35,7 +37,10 @@ if [ "$pid" -gt 0 ]; then
 	while kill -0 "$pid" && [ "$tries" -lt 200 ]; do sleep 0.05; tries=$((tries+1)); done
 	if [ "$tries" -eq 200 ]; then kill -s KILL "$pid"; sleep 0.2; fi
 fi
-if [ "$#" -gt 0 ]; then rm -rf -- "$@"; fi
+[ "$#" -gt 0 ] || exit 0
+tries=0
+until rm -rf -- "$@" || [ "$tries" -ge 100 ]; do sleep 0.05; tries=$((tries+1)); done
+rm -rf -- "$@"
 `
 
 // sit starts a sitter that ends a server by the signal (as kill(1) calls it)
