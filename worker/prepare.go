@@ -27,7 +27,7 @@ type prepared struct {
 	keys             *managelink.Keyring
 	linksExpire      time.Time
 	content          *campaign.Compiled
-	templates        map[*campaign.Variant]*mailer.Template
+	templates        map[*campaign.CompiledVariant]*mailer.Template
 }
 
 // preparedCampaigns keeps the campaigns under way ready.
@@ -81,7 +81,7 @@ func (w *Worker) prepare(c campaign.Campaign) (*prepared, error) {
 		envelopeFrom: w.BounceAddress, messageDomain: from.Domain(),
 		publicURL: w.PublicURL, unsubscribeBox: w.UnsubscribeMailbox, keys: w.Keys,
 		linksExpire: c.Launched.Add(w.ManageLinkLife),
-		content:     content, templates: map[*campaign.Variant]*mailer.Template{},
+		content:     content, templates: map[*campaign.CompiledVariant]*mailer.Template{},
 	}
 	if p.envelopeFrom == "" {
 		p.envelopeFrom = string(from)
@@ -98,7 +98,7 @@ func (w *Worker) prepare(c campaign.Campaign) (*prepared, error) {
 
 // draft lays out the mail of one language. Content slots come after the
 // header's own.
-func (p *prepared) draft(c campaign.Campaign, v *campaign.Variant) mailer.Draft {
+func (p *prepared) draft(c campaign.Campaign, v *campaign.CompiledVariant) mailer.Draft {
 	d := mailer.Draft{
 		FromName: c.Content.FromName, FromAddress: c.Content.FromAddress, ReplyTo: c.Content.ReplyTo,
 		Subject: segments(v.Subject), Text: segments(v.Text), HTML: segments(v.HTML),

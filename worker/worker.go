@@ -41,7 +41,7 @@ type Options struct {
 	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.
 	UnsubscribeMailbox string
 	// BounceAddress is the MAIL FROM of every mail; "" uses the campaign's From.
-	BounceAddress string
+	BounceAddress  string
 	ManageLinkLife time.Duration // default 60 days
 
 	// Window bounds how many rows this worker may have claimed and not yet

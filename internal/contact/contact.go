@@ -61,3 +61,11 @@ func (t TypeChoice) Name(language string) string {
 	}
 	return ""
 }
+
+// Name returns the contact's full name, or "".
+func (c Contact) Name() string {
+	if c.FirstName == "" || c.LastName == "" {
+		return c.FirstName + c.LastName
+	}
+	return c.FirstName + " " + c.LastName
+}

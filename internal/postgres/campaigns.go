@@ -4,23 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 )
-
-// Campaign is a campaign as it is kept.
-type Campaign = campaign.Campaign
 
 const campaignColumns = `
 	c.id, c.name, c.state, c.class, coalesce(c.type_id, 0), coalesce(t.key, ''),
 	coalesce(t.created_at, 'epoch'), c.content, c.override_reason, c.override_by, c.pause_reason,
 	c.created_at, c.launched_at, c.planned_at, c.finished_at`
 
-func scanCampaign(row pgx.CollectableRow) (c Campaign, err error) {
+func scanCampaign(row pgx.CollectableRow) (c campaign.Campaign, err error) {
 	var launched, planned, finished *time.Time
 	err = row.Scan(&c.ID, &c.Name, &c.State, &c.Class, &c.Type.ID, &c.TypeKey, &c.Type.Created, &c.Content,
 		&c.OverrideReason, &c.OverrideBy, &c.PauseReason, &c.Created, &launched, &planned, &finished)
@@ -36,21 +36,23 @@ func scanCampaign(row pgx.CollectableRow) (c Campaign, err error) {
 }
 
 // CreateCampaign keeps a new draft and returns its id. The content's
-// subscription type must exist; "" stands for any.
+// subscription type, by its key or a name, must exist; "" stands for any.
+// Before the upgrade there are no types: they are looked up when it makes them.
 func (db *DB) CreateCampaign(ctx context.Context, content campaign.Content, now time.Time) (campaign.ID, error) {
+	keys, err := db.typeKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
 	var id campaign.ID
-	err := db.pool.QueryRow(ctx, `
-		INSERT INTO campaign (name, class, type_id, content, created_at)
-		SELECT $1, $2, t.id, $4, $5
-		FROM (SELECT 1) one LEFT JOIN subscription_type t ON t.key = $3 AND t.retired_at IS NULL
-		WHERE $3 = '' OR t.id IS NOT NULL
-		RETURNING id`, content.Name, classOf(content), content.Type, content, now).Scan(&id)
+	err = db.pool.QueryRow(ctx, `
+		INSERT INTO campaign (name, class, type_name, type_id, content, created_at)
+		SELECT $1, $2, $3, t.id, $4, $5
+		FROM (SELECT $3 AS subscription_type) m LEFT JOIN subscription_type t ON t.retired_at IS NULL AND `+typeIsNamed+`
+		WHERE m.subscription_type = '' OR t.id IS NOT NULL OR $6
+		RETURNING id`, content.Name, classOf(content), content.Type, content, now, len(keys) == 0).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		keys, keysErr := db.typeKeys(ctx)
-		if keysErr != nil {
-			return 0, keysErr
-		}
-		return 0, fmt.Errorf("there is no subscription type %q; there are %v, or leave it out for any", content.Type, keys)
+		return 0, fmt.Errorf("there is no subscription type %q; there are %s, or leave it out for any",
+			content.Type, strings.Join(keys, ", "))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("create campaign: %w", err)
@@ -74,24 +76,24 @@ func (db *DB) typeKeys(ctx context.Context) ([]string, error) {
 }
 
 // Campaign returns a campaign, or campaign.ErrNotFound.
-func (db *DB) Campaign(ctx context.Context, id campaign.ID) (Campaign, error) {
+func (db *DB) Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT`+campaignColumns+` FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id WHERE c.id = $1`, id)
 	if err != nil {
-		return Campaign{}, fmt.Errorf("read campaign %d: %w", id, err)
+		return campaign.Campaign{}, fmt.Errorf("read campaign %d: %w", id, err)
 	}
 	c, err := pgx.CollectExactlyOneRow(rows, scanCampaign)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Campaign{}, campaign.ErrNotFound
+		return campaign.Campaign{}, campaign.ErrNotFound
 	}
 	if err != nil {
-		return Campaign{}, fmt.Errorf("read campaign %d: %w", id, err)
+		return campaign.Campaign{}, fmt.Errorf("read campaign %d: %w", id, err)
 	}
 	return c, nil
 }
 
 // Campaigns returns all campaigns, newest first.
-func (db *DB) Campaigns(ctx context.Context) ([]Campaign, error) {
+func (db *DB) Campaigns(ctx context.Context) ([]campaign.Campaign, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT`+campaignColumns+` FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id ORDER BY c.id DESC`)
 	if err != nil {
@@ -125,37 +127,71 @@ func (db *DB) Launch(ctx context.Context, id campaign.ID, override campaign.Over
 	tag, err := db.pool.Exec(ctx, `
 		UPDATE campaign SET state = 'planning', launched_at = $2, override_reason = $3, override_by = $4,
 			audience_end = (SELECT coalesce(max(id), 0) FROM contact)
-		WHERE id = $1 AND state = 'draft'`, id, now, override.Reason, override.By)
+		WHERE id = $1 AND state = 'draft' AND (type_name = '' OR type_id IS NOT NULL)`, id, now, override.Reason, override.By)
 	if err != nil {
 		return fmt.Errorf("launch campaign %d: %w", id, err)
 	}
 	if tag.RowsAffected() == 0 {
-		if _, err := db.Campaign(ctx, id); err != nil {
+		kept, err := db.Campaign(ctx, id)
+		if err != nil {
 			return err
+		}
+		if kept.State == campaign.StateDraft {
+			return fmt.Errorf("there is no subscription type %q; create it, or run the upgrade, which makes the usual four", kept.Content.Type)
 		}
 		return campaign.ErrFrozen
 	}
 	return nil
 }
 
-// Books returns a campaign's report from its ledger. They balance when
-// planning is done; while it goes on, the audience is what is planned so far.
+// Books returns a campaign's report: the audience as planning counted it, and
+// the outcomes from the ledger, both of one moment. While planning goes on, the
+// audience is what is planned so far.
 func (db *DB) Books(ctx context.Context, id campaign.ID) (campaign.Report, error) {
 	r := campaign.Report{Campaign: id, Blocked: map[gating.Reason]int64{}}
 	rows, err := db.pool.Query(ctx, `
-		SELECT state, CASE WHEN state = 'blocked' THEN reason ELSE '' END, count(*)
-		FROM delivery WHERE campaign_id = $1 GROUP BY 1, 2`, id)
+		SELECT c.audience, coalesce(d.state, ''), coalesce(d.reason, ''), coalesce(d.n, 0)
+		FROM campaign c LEFT JOIN (
+			SELECT state, CASE WHEN state = 'blocked' THEN reason ELSE '' END AS reason, count(*) AS n
+			FROM delivery WHERE campaign_id = $1 GROUP BY 1, 2) d ON true
+		WHERE c.id = $1`, id)
 	if err != nil {
 		return r, fmt.Errorf("read the books of campaign %d: %w", id, err)
 	}
 	var state campaign.DeliveryState
 	var reason gating.Reason
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&state, &reason, &n}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.Audience, &state, &reason, &n}, func() error {
+		if state == "" {
+			return nil // nobody is planned yet
+		}
 		return r.Add(state, reason, n)
 	})
 	if err != nil {
 		return r, fmt.Errorf("read the books of campaign %d: %w", id, err)
 	}
 	return r, nil
+}
+
+// Sent streams whom a campaign was sent to: the contact's id and address.
+func (db *DB) Sent(ctx context.Context, id campaign.ID) iter.Seq2[contact.Contact, error] {
+	return func(yield func(contact.Contact, error) bool) {
+		rows, err := db.pool.Query(ctx, `
+			SELECT c.id, coalesce(c.address, '') FROM delivery d JOIN contact c ON c.id = d.contact_id
+			WHERE d.campaign_id = $1 AND d.state = 'sent' ORDER BY d.batch, d.contact_id`, id)
+		if err != nil {
+			yield(contact.Contact{}, fmt.Errorf("read whom campaign %d was sent to: %w", id, err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var c contact.Contact
+			if err := rows.Scan(&c.ID, &c.Address); err != nil || !yield(c, nil) {
+				break
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(contact.Contact{}, fmt.Errorf("read whom campaign %d was sent to: %w", id, err))
+		}
+	}
 }

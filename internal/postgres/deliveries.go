@@ -74,8 +74,9 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `UPDATE campaign SET planned_through = $2, batches = $3 WHERE id = $1`,
-		id, recipients[len(recipients)-1].ID, batch)
+	_, err = tx.Exec(ctx, `
+		UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4 WHERE id = $1`,
+		id, recipients[len(recipients)-1].ID, batch, len(recipients))
 	return batch, err
 }
 
@@ -106,25 +107,12 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 	return p, progress, err
 }
 
-// ClaimRequest asks for rows to send.
-type ClaimRequest struct {
-	Worker   int64
-	Campaign campaign.ID
-	Batch    int
-	Limit    int
-	Now      time.Time
-	// Class, Type and Override are the campaign's, frozen at launch.
-	Class    gating.Class
-	Type     gating.SubscriptionType
-	Override bool
-}
-
 // Claim takes at most Limit rows of a batch that are pending, or deferred and
 // due: they are now in state sending under the worker's name. Rows, facts and
 // policy are those of this moment and come in one round trip; rows that
 // another worker is claiming are passed over. Nothing is claimed when the
 // campaign is not being sent, or the worker's lease has run out.
-func (db *DB) Claim(ctx context.Context, r ClaimRequest) (policy gating.Policy, claimed []contact.Recipient, err error) {
+func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating.Policy, claimed []campaign.Claimed, err error) {
 	requests := &pgx.Batch{}
 	requests.Queue(currentSettings).Query(func(rows pgx.Rows) (err error) {
 		policy, err = collectPolicy(rows, r.Now)
@@ -143,14 +131,14 @@ func (db *DB) Claim(ctx context.Context, r ClaimRequest) (policy gating.Policy, 
 			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
 				attempts = d.attempts + 1, changed_at = $6
 			FROM picked WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = picked.contact_id
-			RETURNING d.contact_id
+			RETURNING d.contact_id, d.attempts
 		)
-		SELECT`+personColumns+`,`+factColumns+`
+		SELECT claimed.attempts,`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
 		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now).Query(func(rows pgx.Rows) (err error) {
-		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r contact.Recipient, err error) {
+		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
-			err = row.Scan(append([]any{&r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
+			err = row.Scan(append([]any{&r.Attempts, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
 				s.targets()...)...)
 			r.Facts = s.result()
 			return r, err
@@ -165,9 +153,10 @@ func (db *DB) Claim(ctx context.Context, r ClaimRequest) (policy gating.Policy, 
 
 // Record keeps what became of claimed rows, all in one statement. A row that
 // is no longer the worker's, because its lease ran out, is left alone.
-func (db *DB) Record(ctx context.Context, worker int64, outcomes []campaign.Outcome) error {
+func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	n := len(outcomes)
 	var (
+		workers   = make([]int64, n)
 		campaigns = make([]int64, n)
 		batches   = make([]int32, n)
 		contacts  = make([]int64, n)
@@ -182,8 +171,10 @@ func (db *DB) Record(ctx context.Context, worker int64, outcomes []campaign.Outc
 		enhanced  = make([]string, n)
 		replies   = make([]string, n)
 		relays    = make([]string, n)
+		doubts    = make([]bool, n)
 	)
 	for i, o := range outcomes {
+		workers[i], doubts[i] = o.Worker, o.Doubt
 		campaigns[i], batches[i], contacts[i] = int64(o.Campaign), int32(o.Batch), int64(o.Contact)
 		states[i], reasons[i] = string(o.State), string(o.Verdict.Reason)
 		events[i], policies[i] = optional(o.Verdict.Event), o.Verdict.PolicyVersion
@@ -201,14 +192,15 @@ func (db *DB) Record(ctx context.Context, worker int64, outcomes []campaign.Outc
 	_, err := db.pool.Exec(ctx, `
 		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = o.next, changed_at = o.at,
 			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
-			policy_version = o.policy, doubts = d.doubts + CASE WHEN o.state = 'in_doubt' THEN 1 ELSE 0 END,
+			policy_version = o.policy, doubts = d.doubts + o.doubt::int,
 			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
-		FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
-			$10::timestamptz[], $11::timestamptz[], $12::smallint[], $13::text[], $14::text[], $15::text[])
-			AS o(campaign_id, batch, contact_id, state, reason, event_id, lifted, policy, next, at, code, enhanced, reply, relay)
+		FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
+			$10::timestamptz[], $11::timestamptz[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::boolean[])
+			AS o(worker_id, campaign_id, batch, contact_id, state, reason, event_id, lifted, policy, next, at, code, enhanced,
+				reply, relay, doubt)
 		WHERE d.campaign_id = o.campaign_id AND d.batch = o.batch AND d.contact_id = o.contact_id
-			AND d.state = 'sending' AND d.worker_id = $1`,
-		worker, campaigns, batches, contacts, states, reasons, events, lifted, policies, next, at, codes, enhanced, replies, relays)
+			AND d.state = 'sending' AND d.worker_id = o.worker_id`,
+		workers, campaigns, batches, contacts, states, reasons, events, lifted, policies, next, at, codes, enhanced, replies, relays, doubts)
 	if err != nil {
 		return fmt.Errorf("record %d outcomes: %w", n, err)
 	}

@@ -140,7 +140,13 @@ func createTypes(ctx context.Context, tx pgx.Tx, u contact.Upgrade, n *contact.U
 			}
 		}
 	}
-	return nil
+	// Drafts kept before there were types.
+	_, err := tx.Exec(ctx, `
+		UPDATE campaign c SET type_id = t.id
+		FROM subscription_type t, (SELECT id, type_name AS subscription_type FROM campaign) m
+		WHERE c.state = 'draft' AND c.type_id IS NULL AND c.type_name <> '' AND m.id = c.id
+			AND t.retired_at IS NULL AND `+typeIsNamed)
+	return err
 }
 
 // typeIsNamed holds when mapping m names type t by its key or a name.

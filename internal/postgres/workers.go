@@ -41,16 +41,13 @@ func (db *DB) StopWorker(ctx context.Context, worker int64, now time.Time) error
 	return nil
 }
 
-// Sweep is what a look over the ledger found to be done.
-type Sweep = campaign.Sweep
-
 // Sweep looks over the ledger. Rows of workers whose lease has run out are in
 // doubt: with resend they are pending again, without it they wait for a
 // person. Batches that have something to send and that nobody has rung for
 // since notSince, and campaigns whose planning stands still, are returned for
 // ringing, and campaigns that are done are finished. One sweep runs at a time;
 // ran is false when another was at it.
-func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s Sweep, ran bool, err error) {
+func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('jatak sweep'))`).Scan(&ran); err != nil || !ran {
 			return err
@@ -114,7 +111,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 		return err
 	})
 	if err != nil {
-		return Sweep{}, false, fmt.Errorf("sweep: %w", err)
+		return campaign.Sweep{}, false, fmt.Errorf("sweep: %w", err)
 	}
 	return s, ran, nil
 }

@@ -78,7 +78,7 @@ func rewriteTemplates(ctx context.Context, store Store, o Options, r *Report) er
 	}
 	slices.Reverse(campaigns) // oldest first, as a person would list them
 	for _, c := range campaigns {
-		if c.State != campaign.Draft {
+		if c.State != campaign.StateDraft {
 			continue
 		}
 		r.Templates++

@@ -6,7 +6,8 @@ CREATE TABLE campaign (
     state      text NOT NULL DEFAULT 'draft' CHECK (state IN
                    ('draft', 'scheduled', 'planning', 'sending', 'paused', 'finished', 'cancelled')),
     class      text NOT NULL DEFAULT 'marketing' CHECK (class IN ('marketing', 'service')),
-    type_id    bigint REFERENCES subscription_type, -- null: any
+    type_name  text NOT NULL DEFAULT '',            -- the subscription type asked for; '': any
+    type_id    bigint REFERENCES subscription_type,
     content    jsonb NOT NULL,                      -- frozen at launch
     override_reason text NOT NULL DEFAULT '',       -- not empty: the override is on
     override_by text NOT NULL DEFAULT '',
@@ -16,11 +17,13 @@ CREATE TABLE campaign (
     planned_through bigint NOT NULL DEFAULT 0,
     audience_end    bigint NOT NULL DEFAULT 0,
     batches         integer NOT NULL DEFAULT 0,
+    audience        bigint NOT NULL DEFAULT 0,      -- contacts planned so far: the books must come to this
     created_at  timestamptz NOT NULL,
     launched_at timestamptz,
     planned_at  timestamptz,
     finished_at timestamptz,
     CHECK ((override_reason = '') = (override_by = '')),
+    CHECK (state = 'draft' OR (type_name = '') = (type_id IS NULL)),
     CHECK (state <> 'finished' OR (planned_at IS NOT NULL AND finished_at IS NOT NULL))
 );
 

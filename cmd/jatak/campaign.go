@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/queue"
+	"github.com/jatak-mail/jatak/internal/settings"
+)
+
+type campaignCommand struct {
+	Create campaignCreateCommand `cmd:"" help:"Keep a campaign folder (campaign.json, LANG.html, LANG.txt) as a draft."`
+	Report campaignReportCommand `cmd:"" help:"Who would get it and who would not, and why, with E-marketing privacy off and on."`
+	Launch campaignLaunchCommand `cmd:"" help:"Check the draft, freeze it, and let the workers send it."`
+	Status campaignStatusCommand `cmd:"" help:"The balanced books of a campaign."`
+	List   campaignListCommand   `cmd:"" help:"All campaigns, newest first."`
+}
+
+type campaignCreateCommand struct {
+	Database settings.Database `embed:""`
+	Dir      string            `arg:"" help:"The campaign's folder." type:"existingdir"`
+}
+
+// Run creates the draft.
+func (cc *campaignCreateCommand) Run(ctx context.Context, c *console) error {
+	content, err := campaign.Load(os.DirFS(cc.Dir))
+	if err != nil {
+		return fmt.Errorf("%s: %w", cc.Dir, err)
+	}
+	db, err := openDatabase(ctx, cc.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	id, err := db.CreateCampaign(ctx, content, time.Now())
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(c.err, "Campaign %d is a draft. See who would get it: jatak campaign report %d\n", id, id)
+	_, err = fmt.Fprintln(c.out, id)
+	return err
+}
+
+type campaignReportCommand struct {
+	Database settings.Database `embed:""`
+	ID       campaign.ID       `arg:"" help:"The campaign's number."`
+	JSON     bool              `help:"Print the counts as one JSON object on stdout." name:"json"`
+}
+
+// Run prints the gate report.
+func (r *campaignReportCommand) Run(ctx context.Context, c *console) error {
+	db, err := openDatabase(ctx, r.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	kept, err := db.Campaign(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	reports, err := gateReports(ctx, db, kept, time.Now())
+	if err != nil {
+		return err
+	}
+	if r.JSON {
+		return writeJSON(c.out, reports)
+	}
+	return printGateReports(c.out, reports)
+}
+
+type campaignLaunchCommand struct {
+	Database       settings.Database `embed:""`
+	Redis          settings.Redis    `embed:""`
+	ID             campaign.ID       `arg:"" help:"The campaign's number."`
+	DryRun         bool              `help:"Check and print who would get it; launch nothing."`
+	OverrideReason string            `help:"Lift no_consent, basis_not_accepted and type_not_chosen, for this written reason."`
+}
+
+// Run launches the draft.
+func (l *campaignLaunchCommand) Run(ctx context.Context, c *console) error {
+	db, err := openDatabase(ctx, l.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	kept, err := db.Campaign(ctx, l.ID)
+	if err != nil {
+		return err
+	}
+	if l.DryRun {
+		if err := checkContent(kept); err != nil {
+			return err
+		}
+		reports, err := gateReports(ctx, db, kept, time.Now())
+		if err != nil {
+			return err
+		}
+		return printGateReports(c.out, reports)
+	}
+	client, err := openQueue(ctx, l.Redis)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	var override campaign.Override
+	if l.OverrideReason != "" {
+		override = campaign.Override{Reason: l.OverrideReason, By: actor()}
+	}
+	if err := launch(ctx, db, queue.NewClient(client), kept, override); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.err, "Campaign %d is launched. Follow it: jatak campaign status %d --follow\n", l.ID, l.ID)
+	return err
+}
+
+// launch freezes a checked draft and rings for its planning. A bell that
+// cannot be rung is no error: the sweep rings.
+func launch(ctx context.Context, db *postgres.DB, bell *queue.Client, kept campaign.Campaign, override campaign.Override) error {
+	if err := checkContent(kept); err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := db.Launch(ctx, kept.ID, override, now); err != nil {
+		return err
+	}
+	return bell.RingPlan(ctx, kept.ID, now)
+}
+
+// checkContent refuses a draft that is not fit to be sent.
+func checkContent(kept campaign.Campaign) error {
+	problems := campaign.Check(kept.Content)
+	if len(problems) == 0 {
+		return nil
+	}
+	errs := []error{fmt.Errorf("campaign %d is not fit to be sent:", kept.ID)}
+	for _, p := range problems {
+		errs = append(errs, fmt.Errorf("  %s", p))
+	}
+	return errors.Join(errs...)
+}
+
+type campaignStatusCommand struct {
+	Database settings.Database `embed:""`
+	ID       campaign.ID       `arg:"" help:"The campaign's number."`
+	Follow   bool              `help:"Show the progress until the campaign is finished." short:"f"`
+	JSON     bool              `help:"Print the books as one JSON object on stdout." name:"json"`
+}
+
+// Run prints the books.
+func (s *campaignStatusCommand) Run(ctx context.Context, c *console) error {
+	db, err := openDatabase(ctx, s.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if s.Follow {
+		if err := follow(ctx, db, s.ID, c.err); err != nil {
+			return err
+		}
+	}
+	kept, err := db.Campaign(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	books, err := db.Books(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	if s.JSON {
+		return writeJSON(c.out, books)
+	}
+	return printBooks(c.out, kept, books)
+}
+
+type campaignListCommand struct {
+	Database settings.Database `embed:""`
+}
+
+// Run prints the campaigns.
+func (l *campaignListCommand) Run(ctx context.Context, c *console) error {
+	db, err := openDatabase(ctx, l.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	campaigns, err := db.Campaigns(ctx)
+	if err != nil {
+		return err
+	}
+	if len(campaigns) == 0 {
+		_, _ = fmt.Fprintln(c.err, "There is no campaign yet. Keep a first one: jatak campaign create examples/campaigns/newsletter")
+	}
+	for _, k := range campaigns {
+		_, _ = fmt.Fprintf(c.out, "%6d  %-10s %s\n", k.ID, k.State, k.Name)
+	}
+	return nil
+}

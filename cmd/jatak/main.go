@@ -1,0 +1,81 @@
+// Command jatak sends e-mail campaigns to those who may be mailed, and keeps
+// the proof. It wires the packages together and decides nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/jatak-mail/jatak/internal/settings"
+)
+
+// cli is the command line: one field for each subcommand.
+type cli struct {
+	Log settings.Log `embed:"" prefix:"log-"`
+
+	Demo     demoCommand     `cmd:"" help:"Show all of it on this machine: import, upgrade, gate report, campaign, inbox."`
+	Serve    serveCommand    `cmd:"" help:"Serve the recipients' pages; with --worker send mails too."`
+	Worker   workerCommand   `cmd:"" help:"Plan and send campaigns. Start as many as you like."`
+	Import   importCommand   `cmd:"" help:"Import a legacy export: contacts, companies, mailings and interests as CSV."`
+	Upgrade  upgradeCommand  `cmd:"" help:"Give imported contacts purposes, legal bases and subscriptions."`
+	Settings settingsCommand `cmd:"" help:"Read and change the rules, such as E-marketing privacy."`
+	Campaign campaignCommand `cmd:"" help:"Create, check, launch and follow campaigns."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	// The first signal asks to stop, the second ends the program at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// console is where a command speaks: results to out, everything else to err.
+type console struct {
+	out, err io.Writer
+	log      *slog.Logger
+}
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) (status int) {
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("jatak"),
+		kong.Description("E-mail campaigns to those who said yes, please. Try it with: jatak demo"),
+		kong.Writers(out, errOut),
+		kong.Exit(func(s int) { exited, status = true, s }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		_, _ = fmt.Fprintln(errOut, "jatak:", err)
+		return 1
+	}
+	command, err := parser.Parse(args)
+	if exited { // --help
+		return status
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(errOut, "jatak: %v\nRun jatak --help, or jatak COMMAND --help, for what can be written.\n", err)
+		return 2
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run(&console{out: out, err: errOut, log: c.Log.Logger(errOut)})
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 130
+	case err != nil:
+		_, _ = fmt.Fprintf(errOut, "jatak: %v\n", err)
+		return 1
+	}
+	return 0
+}

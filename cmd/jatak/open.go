@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jatak-mail/jatak/internal/mailer"
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/preferences"
+	"github.com/jatak-mail/jatak/internal/queue"
+	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/templates"
+	"github.com/jatak-mail/jatak/worker"
+)
+
+// openDatabase connects and brings the schema up to date.
+func openDatabase(ctx context.Context, s settings.Database, c *console) (*postgres.DB, error) {
+	db, err := postgres.Open(ctx, s.URL)
+	if err != nil {
+		return nil, err
+	}
+	done, err := db.Migrate(ctx)
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	for _, m := range done {
+		c.log.Info("migrated", "step", m.Name, "took", m.Took)
+	}
+	return db, nil
+}
+
+// openQueue connects to Redis.
+func openQueue(ctx context.Context, s settings.Redis) (redis.UniversalClient, error) {
+	client, err := queue.Connect(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := queue.Ping(ctx, client, s.URL); err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// newPortal returns the recipients' site.
+func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public, c *console) (http.Handler, error) {
+	words, err := templates.New()
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	return preferences.New(preferences.Options{
+		Store: db, Keyring: keys, Templates: words, Now: time.Now, Log: c.log, PublicURL: public.URL,
+	})
+}
+
+// sending is what a worker is configured with.
+type sending struct {
+	SMTP   settings.SMTP   `embed:""`
+	Sender settings.Sender `embed:""`
+	Worker settings.Worker `embed:""`
+}
+
+// newWorker returns a worker and the pool that it sends through.
+func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.Keyring, public settings.Public, s sending, c *console) (*worker.Worker, error) {
+	relays, err := mailer.ParseRelays(s.SMTP.URLs)
+	if err != nil {
+		return nil, fmt.Errorf("JATAK_SMTP_URLS: %w", err)
+	}
+	pool, err := mailer.NewPool(relays, mailer.Options{Log: c.log})
+	if err != nil {
+		return nil, err
+	}
+	return worker.New(worker.Options{
+		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Log: c.log,
+		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
+		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
+		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,
+		Tasks: s.Worker.Concurrency,
+	}), nil
+}

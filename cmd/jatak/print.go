@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/templates"
+)
+
+// number writes 12345 as 12,345.
+func number(n int64) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
+
+// gateComparison is the gate report with E-marketing privacy off and on.
+type gateComparison struct {
+	Campaign campaign.ID             `json:"campaign"`
+	Privacy  string                  `json:"emarketing_privacy"` // as it is set now
+	Off      map[gating.Reason]int64 `json:"off"`
+	On       map[gating.Reason]int64 `json:"on"`
+	SendOff  int64                   `json:"send_off"`
+	SendOn   int64                   `json:"send_on"`
+	Audience int64                   `json:"audience"`
+}
+
+// gateReports asks the gate about everyone on file, once for each setting of
+// E-marketing privacy.
+func gateReports(ctx context.Context, db *postgres.DB, kept campaign.Campaign, now time.Time) (g gateComparison, err error) {
+	policy, err := db.Policy(ctx, now)
+	if err != nil {
+		return g, err
+	}
+	g = gateComparison{Campaign: kept.ID, Privacy: "off", Off: map[gating.Reason]int64{}, On: map[gating.Reason]int64{}}
+	if policy.Privacy {
+		g.Privacy = "on"
+	}
+	policy.Class, policy.Type = kept.Class, kept.Type
+	off, on := policy, policy
+	off.Privacy, on.Privacy = false, true
+	plannedOff, plannedOn := map[contact.Address]bool{}, map[contact.Address]bool{}
+	for r, err := range db.Audience(ctx, kept.Type) {
+		if err != nil {
+			return g, err
+		}
+		g.Audience++
+		g.SendOff += count(r, off, plannedOff, g.Off)
+		g.SendOn += count(r, on, plannedOn, g.On)
+	}
+	return g, nil
+}
+
+// count asks the gate about one person and returns 1 if they are mailed.
+func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]bool, by map[gating.Reason]int64) int64 {
+	r.Facts.Duplicate = planned[r.Address]
+	v := gating.Decide(r.Facts, p)
+	by[v.Reason]++
+	if !v.Send {
+		return 0
+	}
+	planned[r.Address] = true
+	return 1
+}
+
+func printGateReports(w io.Writer, g gateComparison) error {
+	words, err := templates.New()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	row := func(name string, off, on int64, note string) {
+		fmt.Fprintf(&b, "  %-22s %10s %10s  %s\n", name, number(off), number(on), note)
+	}
+	fmt.Fprintf(&b, "  %-22s %10s %10s\n", "E-marketing privacy", "off", "on")
+	for _, r := range gating.Reasons() {
+		if g.Off[r] == 0 && g.On[r] == 0 {
+			continue
+		}
+		name := string(r)
+		if !r.Blocks() {
+			name = "send: " + name
+		}
+		row(name, g.Off[r], g.On[r], words.ReasonText("en", r))
+	}
+	row("get the mail", g.SendOff, g.SendOn, "")
+	row("do not", g.Audience-g.SendOff, g.Audience-g.SendOn, "")
+	row("audience", g.Audience, g.Audience, "the privacy setting is "+g.Privacy+" now")
+	_, err = io.WriteString(w, b.String())
+	return err
+}
+
+func printBooks(w io.Writer, kept campaign.Campaign, books campaign.Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  campaign %d, %s: %s\n", kept.ID, kept.State, kept.Name)
+	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-28s %10s\n", name, number(n)) }
+	row("audience", books.Audience)
+	row("  sent", books.Sent)
+	for _, s := range []struct {
+		name string
+		n    int64
+	}{{"  pending", books.Pending}, {"  sending", books.Sending}, {"  deferred", books.Deferred},
+		{"  failed", books.Failed}, {"  in doubt", books.InDoubt}, {"  cancelled", books.Cancelled}} {
+		if s.n > 0 {
+			row(s.name, s.n)
+		}
+	}
+	for _, r := range gating.Reasons() {
+		if n := books.Blocked[r]; n > 0 {
+			row("  blocked: "+string(r), n)
+		}
+	}
+	switch err := books.Balanced(); {
+	case kept.Planned.IsZero():
+		b.WriteString("  planning goes on: the audience is what is planned so far\n")
+	case err != nil:
+		fmt.Fprintf(&b, "  THE BOOKS DO NOT BALANCE: %v\n", err)
+	default:
+		b.WriteString("  the books balance\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// follow shows a campaign's progress until it ends.
+func follow(ctx context.Context, db *postgres.DB, id campaign.ID, w io.Writer) error {
+	const every = 200 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	terminal := isTerminal(w)
+	started := time.Now()
+	for shown := ""; ; {
+		kept, err := db.Campaign(ctx, id)
+		if err != nil {
+			return err
+		}
+		books, err := db.Books(ctx, id)
+		if err != nil {
+			return err
+		}
+		line := progress(kept, books, time.Since(started))
+		ended := kept.State.Ended()
+		switch {
+		case terminal:
+			_, _ = fmt.Fprintf(w, "\r\x1b[K%s", line)
+			if ended {
+				_, _ = fmt.Fprintln(w)
+			}
+		case ended || line != shown && time.Since(started).Round(every)%(5*time.Second) == 0:
+			_, _ = fmt.Fprintln(w, line)
+		}
+		shown = line
+		if ended {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// progress is one line: a bar, the share done, and how fast it goes.
+func progress(kept campaign.Campaign, books campaign.Report, took time.Duration) string {
+	const width = 30
+	open := books.Pending + books.Sending + books.Deferred
+	share := 0.0
+	if books.Audience > 0 {
+		share = float64(books.Audience-open) / float64(books.Audience)
+	}
+	full := int(share * width)
+	bar := strings.Repeat("█", full) + strings.Repeat("░", width-full)
+	rate := float64(books.Sent) / max(took.Seconds(), 0.1)
+	line := fmt.Sprintf("  %s %3.0f %%  %s sent, %.0f/s", bar, share*100, number(books.Sent), rate)
+	switch {
+	case kept.Planned.IsZero():
+		line += ", planning"
+	case books.Deferred > 0:
+		line += fmt.Sprintf(", %s deferred", number(books.Deferred))
+	case rate > 0 && open > 0:
+		line += fmt.Sprintf(", about %s left", (time.Duration(float64(open) / rate * float64(time.Second))).Round(time.Second))
+	}
+	return line
+}
+
+// isTerminal reports whether w shows a person what is overwritten.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

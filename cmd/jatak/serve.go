@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/web"
+)
+
+type serveCommand struct {
+	Database settings.Database `embed:""`
+	Public   settings.Public   `embed:""`
+	Secrets  settings.Secrets  `embed:""`
+	Worker   bool              `help:"Send mails in this process too."`
+	Redis    settings.Redis    `embed:""`
+	Sending  sending           `embed:""`
+}
+
+// Run serves until it is told to stop.
+func (s *serveCommand) Run(ctx context.Context, c *console) error {
+	keys, err := managelink.ParseKeys(s.Secrets.Keys)
+	if err != nil {
+		return fmt.Errorf("JATAK_SECRET_KEYS: %w", err)
+	}
+	db, err := openDatabase(ctx, s.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	portal, err := newPortal(db, keys, s.Public, c)
+	if err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return web.Serve(ctx, s.Public.Listen, portal, c.log)
+	})
+	if s.Worker {
+		if s.Redis.URL == "" || s.Sending.SMTP.URLs == "" {
+			return errors.New("with --worker, serve needs JATAK_REDIS_URL and JATAK_SMTP_URLS")
+		}
+		client, err := openQueue(ctx, s.Redis)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = client.Close() }()
+		w, err := newWorker(db, client, keys, s.Public, s.Sending, c)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return w.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+type workerCommand struct {
+	Database settings.Database `embed:""`
+	Redis    settings.Redis    `embed:""`
+	Public   settings.Public   `embed:""`
+	Secrets  settings.Secrets  `embed:""`
+	Sending  sending           `embed:""`
+}
+
+// Run works until it is told to stop.
+func (w *workerCommand) Run(ctx context.Context, c *console) error {
+	keys, err := managelink.ParseKeys(w.Secrets.Keys)
+	if err != nil {
+		return fmt.Errorf("JATAK_SECRET_KEYS: %w", err)
+	}
+	db, err := openDatabase(ctx, w.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	client, err := openQueue(ctx, w.Redis)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	hands, err := newWorker(db, client, keys, w.Public, w.Sending, c)
+	if err != nil {
+		return err
+	}
+	return hands.Run(ctx)
+}

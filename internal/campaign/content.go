@@ -1,0 +1,245 @@
+package campaign
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/linkrewrite"
+)
+
+// Content is what the author wrote. It is kept with the campaign as JSON and
+// frozen at launch.
+type Content struct {
+	Name            string             `json:"name"`
+	Class           gating.Class       `json:"class,omitempty"`             // default marketing
+	Type            string             `json:"subscription_type,omitempty"` // key or name; "": any
+	FromName        string             `json:"from_name"`
+	FromAddress     string             `json:"from_address"`
+	ReplyTo         string             `json:"reply_to,omitempty"`
+	PostalAddress   string             `json:"postal_address"`
+	DefaultLanguage string             `json:"default_language"`
+	Variants        map[string]Variant `json:"variants"` // by language
+}
+
+// Variant is the content in one language.
+type Variant struct {
+	Subject string `json:"subject"`
+	HTML    string `json:"html"`
+	Text    string `json:"text,omitempty"` // made from HTML when empty
+}
+
+// Bounds of what an author may write, in bytes.
+const (
+	maxDescription = 64 << 10
+	maxPart        = 2 << 20
+	maxSubject     = 998 // RFC 5322 section 2.1.1
+)
+
+// Load reads a campaign folder: campaign.json, in which html and text name
+// files of the folder. Errors name the file, and the field.
+func Load(folder fs.FS) (Content, error) {
+	raw, err := readFile(folder, "campaign.json", maxDescription)
+	if err != nil {
+		return Content{}, err
+	}
+	var c Content
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return Content{}, fmt.Errorf("campaign.json: %w", jsonError(err, raw))
+	}
+	if d.More() {
+		return Content{}, errors.New("campaign.json: something follows the closing brace; remove it")
+	}
+	for lang, v := range c.Variants {
+		if v.HTML == "" {
+			return Content{}, fmt.Errorf("campaign.json: variant %q names no html file", lang)
+		}
+		html, err := readFile(folder, v.HTML, maxPart)
+		if err != nil {
+			return Content{}, err
+		}
+		v.HTML = string(html)
+		if v.Text != "" {
+			text, err := readFile(folder, v.Text, maxPart)
+			if err != nil {
+				return Content{}, err
+			}
+			v.Text = string(text)
+		}
+		c.Variants[lang] = v
+	}
+	return c, c.Validate()
+}
+
+// jsonError says where in the text a decoder stopped.
+func jsonError(err error, raw []byte) error {
+	offset := int64(-1)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &kind):
+		offset = kind.Offset
+	}
+	if offset < 0 || offset > int64(len(raw)) {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(raw[:offset], []byte("\n")), err)
+}
+
+func readFile(folder fs.FS, name string, most int64) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%q is not a file of the campaign's folder", name)
+	}
+	f, err := folder.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", name, err)
+	case int64(len(raw)) > most:
+		return nil, fmt.Errorf("%s is larger than %d KiB", name, most>>10)
+	case !utf8.Valid(raw):
+		return nil, fmt.Errorf("%s is not UTF-8; save it as UTF-8", name)
+	case bytes.IndexByte(raw, 0) >= 0:
+		return nil, fmt.Errorf("%s holds a NUL character", name)
+	}
+	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
+}
+
+// Validate returns what is missing or malformed, all of it.
+func (c Content) Validate() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if strings.TrimSpace(c.Name) == "" {
+		add("name is empty; give the campaign a name that you will recognise")
+	}
+	if c.Class != "" && c.Class != gating.Marketing && c.Class != gating.Service {
+		add("class is %s or %s, not %q", gating.Marketing, gating.Service, c.Class)
+	}
+	if _, err := contact.ParseAddress(c.FromAddress); err != nil {
+		add("from_address %q: %w", c.FromAddress, err)
+	}
+	if c.ReplyTo != "" {
+		if _, err := contact.ParseAddress(c.ReplyTo); err != nil {
+			add("reply_to %q: %w", c.ReplyTo, err)
+		}
+	}
+	if strings.ContainsAny(c.FromName+c.FromAddress+c.ReplyTo, "\r\n") {
+		add("from_name, from_address and reply_to stand on one line each")
+	}
+	if strings.TrimSpace(c.PostalAddress) == "" {
+		add("postal_address is empty; the law asks for the sender's address in every mail")
+	}
+	if len(c.Variants) == 0 {
+		add("variants is empty; write the mail in at least one language")
+	} else if _, ok := c.Variants[c.DefaultLanguage]; !ok {
+		add("default_language %q has no variant; there are %s", c.DefaultLanguage, strings.Join(c.Languages(), ", "))
+	}
+	for _, lang := range c.Languages() {
+		v := c.Variants[lang]
+		if _, err := language.Parse(lang); err != nil {
+			add("variant %q is not named by a language code such as da or en", lang)
+		}
+		switch {
+		case strings.TrimSpace(v.Subject) == "":
+			add("variant %s has no subject", lang)
+		case strings.ContainsAny(v.Subject, "\r\n"):
+			add("the subject of variant %s stands on one line", lang)
+		case len(v.Subject) > maxSubject:
+			add("the subject of variant %s is longer than %d bytes", lang, maxSubject)
+		}
+		if strings.TrimSpace(v.HTML) == "" {
+			add("variant %s has no HTML", lang)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Languages returns the languages there are variants in, sorted.
+func (c Content) Languages() []string {
+	list := make([]string, 0, len(c.Variants))
+	for lang := range c.Variants {
+		list = append(list, lang)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// LinkFinding is an unsubscribe link found in a part of the content.
+type LinkFinding struct {
+	linkrewrite.Finding
+	Language string
+	Part     string // html or text
+}
+
+// Rewrite points the standard unsubscribe links of all variants at the manage
+// page and makes text parts where there are none. Custom links are found and
+// left.
+func (c Content) Rewrite(legacyURLs []string) (Content, []LinkFinding) {
+	out := c
+	out.Variants = make(map[string]Variant, len(c.Variants))
+	var all []LinkFinding
+	for _, lang := range c.Languages() {
+		v := c.Variants[lang]
+		o := linkrewrite.Options{Language: lang, LegacyURLs: legacyURLs}
+		var found []linkrewrite.Finding
+		v.HTML, found = linkrewrite.HTML(v.HTML, o)
+		for _, f := range found {
+			all = append(all, LinkFinding{f, lang, "html"})
+		}
+		if strings.TrimSpace(v.Text) == "" {
+			v.Text = TextFromHTML(v.HTML)
+		}
+		v.Text, found = linkrewrite.Text(v.Text, o)
+		for _, f := range found {
+			all = append(all, LinkFinding{f, lang, "text"})
+		}
+		out.Variants[lang] = v
+	}
+	return out, all
+}
+
+// Problem is something that keeps a campaign from being launched.
+type Problem struct {
+	Language string
+	linkrewrite.Problem
+}
+
+func (p Problem) String() string { return p.Language + " " + p.Problem.String() }
+
+// Check returns all that keeps the content from being launched, with a mend
+// for each. It looks at what would be sent: the content rewritten.
+func Check(c Content) []Problem {
+	rewritten, _ := c.Rewrite(nil)
+	var all []Problem
+	for _, lang := range rewritten.Languages() {
+		v := rewritten.Variants[lang]
+		for _, p := range linkrewrite.Lint(v.HTML, v.Text, linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
+			all = append(all, Problem{lang, p})
+		}
+		for _, part := range []struct{ name, text string }{{"subject", v.Subject}, {"html", v.HTML}, {"text", v.Text}} {
+			if _, err := parseFields(part.text); err != nil {
+				all = append(all, Problem{lang, linkrewrite.Problem{File: part.name, Line: err.Line, Column: err.Column,
+					Code: "merge_field", Mend: err.Mend}})
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,140 @@
+package campaign
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Field is a merge field, by the name that authors write.
+type Field string
+
+// The merge fields.
+const (
+	FirstName     Field = "contact.first_name"
+	LastName      Field = "contact.last_name"
+	Email         Field = "contact.email"
+	Company       Field = "contact.company"
+	SenderName    Field = "sender.name"
+	SenderAddress Field = "sender.address"
+	CampaignName  Field = "campaign.name"
+	ManageURL     Field = "manage_url"
+)
+
+// Fields lists every merge field.
+func Fields() []Field {
+	return []Field{FirstName, LastName, Email, Company, SenderName, SenderAddress, CampaignName, ManageURL}
+}
+
+// fieldUse is a merge field where it stands in a text. The syntax is Liquid's:
+// {{ contact.first_name | default: "there" }}.
+type fieldUse struct {
+	start, end int // byte offsets
+	field      Field
+	fallback   string
+}
+
+// FieldError says what is wrong with a merge field and how to mend it.
+type FieldError struct {
+	Line, Column int
+	Mend         string
+}
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Mend)
+}
+
+var (
+	ourField   = regexp.MustCompile(`^\s*((?:contact|sender|campaign)\.[A-Za-z_.]*|manage_url)\s*(.*?)\s*$`)
+	defaultArg = regexp.MustCompile(`^\|\s*default\s*:\s*(?:"([^"]*)"|'([^']*)')\s*$`)
+)
+
+// parseFields finds the merge fields of a text. Other tools' tags in double
+// braces are not ours to judge: the link check reports them.
+func parseFields(text string) ([]fieldUse, *FieldError) {
+	var uses []fieldUse
+	for at := 0; ; {
+		open := strings.Index(text[at:], "{{")
+		if open < 0 {
+			return uses, nil
+		}
+		open += at
+		length := strings.Index(text[open:], "}}")
+		inner := ""
+		if length >= 0 {
+			inner = text[open+2 : open+length]
+		} else {
+			inner, _, _ = strings.Cut(text[open+2:], "\n")
+		}
+		m := ourField.FindStringSubmatch(strings.ReplaceAll(inner, "\n", " "))
+		if m == nil {
+			at = open + 2
+			continue
+		}
+		fail := func(format string, args ...any) *FieldError {
+			before := text[:open]
+			return &FieldError{
+				Line:   1 + strings.Count(before, "\n"),
+				Column: open - strings.LastIndexByte(before, '\n'),
+				Mend:   fmt.Sprintf(format, args...),
+			}
+		}
+		if length < 0 {
+			return nil, fail("the merge field {{ %s is not closed; end it with }}", m[1])
+		}
+		use := fieldUse{start: open, end: open + length + 2, field: Field(m[1])}
+		if !known(use.field) {
+			return nil, fail("there is no merge field %s; did you mean %s?", m[1], nearest(m[1]))
+		}
+		if m[2] != "" {
+			arg := defaultArg.FindStringSubmatch(m[2])
+			if arg == nil {
+				return nil, fail(`after %s only a default can stand: {{ %s | default: "there" }}`, m[1], m[1])
+			}
+			use.fallback = arg[1] + arg[2]
+		}
+		uses = append(uses, use)
+		at = use.end
+	}
+}
+
+func known(f Field) bool {
+	for _, k := range Fields() {
+		if k == f {
+			return true
+		}
+	}
+	return false
+}
+
+// nearest returns the known field that takes the fewest edits.
+func nearest(name string) Field {
+	best, fewest := Fields()[0], 1<<30
+	for _, f := range Fields() {
+		if n := distance(name, string(f)); n < fewest {
+			best, fewest = f, n
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

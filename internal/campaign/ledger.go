@@ -1,0 +1,93 @@
+package campaign
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// What a store says of a campaign.
+var (
+	ErrNotFound    = errors.New("no such campaign")
+	ErrFrozen      = errors.New("the campaign is launched; its content can no longer change")
+	ErrNotPlanning = errors.New("the campaign is not being planned, or by somebody else")
+)
+
+// Campaign is a campaign as it is kept.
+type Campaign struct {
+	ID             ID
+	Name           string
+	State          State
+	Class          gating.Class
+	Type           gating.SubscriptionType // ID 0: any
+	TypeKey        string
+	Content        Content
+	OverrideReason string // not empty: the override is on
+	OverrideBy     string
+	PauseReason    string
+	Created        time.Time
+	Launched       time.Time // zero until it happens, like those below
+	Planned        time.Time
+	Finished       time.Time
+}
+
+// Override lifts what E-marketing privacy adds, for a written reason. The zero
+// value lifts nothing.
+type Override struct {
+	Reason, By string
+}
+
+// ClaimRequest asks for rows of a batch to send.
+type ClaimRequest struct {
+	Worker   int64
+	Campaign ID
+	Batch    int
+	Limit    int
+	Now      time.Time
+	// Class, Type and Override are the campaign's, frozen at launch.
+	Class    gating.Class
+	Type     gating.SubscriptionType
+	Override bool
+}
+
+// Claimed is a row that a worker has taken on itself to send.
+type Claimed struct {
+	contact.Recipient
+	Attempts int // this one included
+}
+
+// Outcome is what became of a claimed row.
+type Outcome struct {
+	Worker   int64
+	Campaign ID
+	Batch    int
+	Contact  contact.ID
+	State    DeliveryState
+	Verdict  gating.Verdict
+	At       time.Time
+	// NextAttempt is when a deferred mail is due again.
+	NextAttempt time.Time
+	// Doubt: the reply of this attempt was lost after the mail was handed over.
+	Doubt bool
+	// The relay's reply: SMTP code, RFC 3463 code, text, and the relay's name.
+	Code     int
+	Enhanced string
+	Reply    string
+	Relay    string
+}
+
+// BatchID names a part of a campaign that one task works on.
+type BatchID struct {
+	Campaign ID
+	Batch    int
+}
+
+// Sweep is what a look over the ledger found to be done.
+type Sweep struct {
+	InDoubt  int64     // rows whose worker ended without a word
+	Batches  []BatchID // with something to send and no bell
+	Plans    []ID      // planning that stands still
+	Finished []ID      // campaigns that ended
+}
