@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	xhtml "golang.org/x/net/html"
-
-	"github.com/jatak-mail/jatak/linkrewrite"
 )
 
 // Segment is a part of a compiled text: a static piece when Slot is negative,
@@ -100,29 +98,9 @@ func (v *CompiledVariant) compile(text string, known map[Field]string, where fun
 			segments = append(segments, Segment{Static: s, Slot: -1})
 		}
 	}
-	place := func(s slot) {
-		segments = append(segments, Segment{Slot: v.add(s)})
-	}
-	// literal writes text between fields, in which manage links may stand.
-	literal := func(offset int, s string) {
-		for {
-			before, after, found := strings.Cut(s, linkrewrite.Slot)
-			static(before)
-			if !found {
-				return
-			}
-			e := where(offset + len(before))
-			if e == inReference {
-				e = inHTML // the whole URL, not a part of one
-			}
-			place(slot{field: ManageURL, escape: e})
-			offset += len(before) + len(linkrewrite.Slot)
-			s = after
-		}
-	}
 	at := 0
 	for _, u := range uses {
-		literal(at, text[at:u.start])
+		static(text[at:u.start])
 		at = u.end
 		e := where(u.start)
 		if value, same := known[u.field]; same {
@@ -133,11 +111,11 @@ func (v *CompiledVariant) compile(text string, known map[Field]string, where fun
 			continue
 		}
 		if u.field == ManageURL && e == inReference {
-			e = inHTML
+			e = inHTML // the whole URL, not a part of one
 		}
-		place(slot{field: u.field, fallback: e.apply(u.fallback), escape: e})
+		segments = append(segments, Segment{Slot: v.add(slot{field: u.field, fallback: e.apply(u.fallback), escape: e})})
 	}
-	literal(at, text[at:])
+	static(text[at:])
 	return segments, nil
 }
 
