@@ -45,7 +45,7 @@ type match struct {
 type vendorTable struct {
 	placeholders []placeholder
 	byFirst      [256]*regexp.Regexp // anchored: the tags that begin with the byte
-	elements     map[string]string // wrapper elements of HTML: name to tool
+	elements     map[string]string   // wrapper elements of HTML: name to tool
 }
 
 var vendors = sync.OnceValue(func() *vendorTable { return compileVendors(placeholdersTSV) })

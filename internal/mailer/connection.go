@@ -1,0 +1,286 @@
+package mailer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wneessen/go-mail/smtp"
+)
+
+// connection is one conversation with a relay. go-mail dials, encrypts and
+// authenticates; the transactions are ours, because only so do we know in which
+// phase a connection was lost, and because pipelining (RFC 2920) lets the next
+// envelope travel with a mail's final dot: one round trip for each mail.
+type connection struct {
+	client    *smtp.Client
+	relay     Relay
+	pipelines bool
+	utf8      bool // the relay takes SMTPUTF8 (RFC 6531)
+	reset     bool // the last transaction is still open
+	write     []byte
+}
+
+// reply is a relay's answer.
+type reply struct {
+	code     int
+	enhanced string
+	text     string
+}
+
+func newConnection(client *smtp.Client, relay Relay) *connection {
+	c := &connection{client: client, relay: relay}
+	c.pipelines, _ = client.Extension("PIPELINING")
+	c.utf8, _ = client.Extension("SMTPUTF8")
+	return c
+}
+
+// quit says goodbye without waiting long for an answer.
+func (c *connection) quit() {
+	_ = c.client.UpdateDeadline(time.Second)
+	if c.client.Quit() != nil {
+		_ = c.client.Close()
+	}
+}
+
+// refusal says why a mail cannot even be offered to this relay, or "".
+func (c *connection) refusal(m *Mail) string {
+	for _, a := range []string{m.From, m.To} {
+		if strings.ContainsAny(a, "<>\r\n\x00 \t") || !utf8.ValidString(a) {
+			return "the address holds a character that SMTP does not take"
+		}
+		if !c.utf8 && strings.IndexFunc(a, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+			return "the relay does not take addresses with letters beyond ASCII (SMTPUTF8)"
+		}
+	}
+	return ""
+}
+
+// envelope returns the commands that open a transaction.
+func (c *connection) envelope(m *Mail) [3]string {
+	from := "MAIL FROM:<" + m.From + ">"
+	if c.utf8 && strings.IndexFunc(m.From+m.To, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		from += " SMTPUTF8"
+	}
+	return [3]string{from + "\r\n", "RCPT TO:<" + m.To + ">\r\n", "DATA\r\n"}
+}
+
+// errLost says that the connection broke before the mail was handed over.
+var errLost = errors.New("the connection was lost")
+
+// open begins a transaction. It returns the outcome when the relay refuses
+// the envelope, and nil when it waits for the message. An error means that the
+// connection is lost and the mail was not handed over. With announced the
+// commands have been written with the mail before.
+func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
+	commands := c.envelope(m)
+	if c.reset && !announced {
+		c.reset = false
+		if _, err := c.command("RSET\r\n"); err != nil {
+			return nil, err
+		}
+	}
+	if c.pipelines {
+		if !announced {
+			c.write = c.write[:0]
+			for _, command := range commands {
+				c.write = append(c.write, command...)
+			}
+			if err := c.flush(c.write); err != nil {
+				return nil, err
+			}
+		}
+		return c.readEnvelope()
+	}
+	for i, command := range commands {
+		r, err := c.command(command)
+		if err != nil {
+			return nil, err
+		}
+		if !accepts(r, i) {
+			c.reset = i > 0
+			return c.outcome(r), nil
+		}
+	}
+	return nil, nil
+}
+
+// readEnvelope reads the replies to a pipelined envelope.
+func (c *connection) readEnvelope() (*Outcome, error) {
+	var refused *reply
+	for i := range 3 {
+		r, err := c.read()
+		switch {
+		case err != nil:
+			return nil, err
+		case refused == nil && !accepts(r, i):
+			refused = &r
+			c.reset = i > 0
+		case refused != nil && i == 2 && r.code == 354:
+			// RFC 2920 section 3.1: end the message that nobody is to get.
+			if _, err := c.command(".\r\n"); err != nil {
+				return nil, err
+			}
+			c.reset = false
+		}
+	}
+	if refused != nil {
+		return c.outcome(*refused), nil
+	}
+	return nil, nil
+}
+
+// accepts reports whether the reply to a command of the envelope is good.
+func accepts(r reply, command int) bool {
+	if command == 2 {
+		return r.code == 354
+	}
+	return r.code/100 == 2
+}
+
+// hand writes the message and its final dot, and with it the envelope of the
+// next mail if there is one. Once the dot is written a loss is a doubt: nobody
+// knows how much the relay has read. Before, it is errLost.
+func (c *connection) hand(m, next *Mail) (announced bool, err error) {
+	c.write = appendStuffed(c.write[:0], m.Data)
+	if !bytes.HasSuffix(m.Data, []byte("\r\n")) {
+		c.write = append(c.write, "\r\n"...)
+	}
+	c.write = append(c.write, ".\r\n"...)
+	message := len(c.write)
+	if next != nil && c.pipelines {
+		for _, command := range c.envelope(next) {
+			c.write = append(c.write, command...)
+		}
+		announced = true
+	}
+	_ = c.client.UpdateDeadline(5 * c.relay.Timeout) // RFC 5321 section 4.5.3.2.6 asks for patience here
+	n, err := c.client.Text.W.Write(c.write)
+	if err == nil {
+		err = c.client.Text.W.Flush()
+	} else if n < message {
+		err = fmt.Errorf("%w: %w", errLost, err)
+	}
+	return announced, err
+}
+
+// appendStuffed doubles dots at the beginning of lines (RFC 5321 section
+// 4.5.2). Messages of Template have none.
+func appendStuffed(dst, data []byte) []byte {
+	if bytes.HasPrefix(data, []byte(".")) {
+		dst = append(dst, '.')
+	}
+	for {
+		i := bytes.Index(data, []byte("\n."))
+		if i < 0 {
+			return append(dst, data...)
+		}
+		dst = append(dst, data[:i+2]...)
+		dst = append(dst, '.')
+		data = data[i+2:]
+	}
+}
+
+// confirm reads the reply to the final dot.
+func (c *connection) confirm() (*Outcome, error) {
+	r, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	return c.outcome(r), nil
+}
+
+func (c *connection) command(line string) (reply, error) {
+	if err := c.flush([]byte(line)); err != nil {
+		return reply{}, err
+	}
+	return c.read()
+}
+
+func (c *connection) flush(b []byte) error {
+	_ = c.client.UpdateDeadline(c.relay.Timeout)
+	if _, err := c.client.Text.W.Write(b); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	if err := c.client.Text.W.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return nil
+}
+
+// Bounds of a reply, against a relay that never ends one.
+const (
+	mostReplyLines = 50
+	mostReplyText  = 500
+)
+
+// read reads one reply (RFC 5321 section 4.2), which may have many lines.
+func (c *connection) read() (reply, error) {
+	var r reply
+	var text []byte
+	for range mostReplyLines {
+		line, err := c.client.Text.R.ReadSlice('\n')
+		if err != nil {
+			return r, fmt.Errorf("%w: %w", errLost, err)
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) < 3 || !isDigits(line[:3]) || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
+			return r, fmt.Errorf("%w: the relay speaks no SMTP", errLost)
+		}
+		r.code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+		last := len(line) == 3 || line[3] == ' '
+		if len(line) > 4 && len(text) < mostReplyText {
+			if len(text) > 0 {
+				text = append(text, ' ')
+			}
+			text = append(text, line[4:]...)
+		}
+		if last {
+			r.text = strings.ToValidUTF8(string(text[:min(len(text), mostReplyText)]), "?")
+			r.enhanced, r.text = cutEnhanced(r.code, r.text)
+			return r, nil
+		}
+	}
+	return r, fmt.Errorf("%w: the relay's reply does not end", errLost)
+}
+
+func isDigits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// cutEnhanced cuts an RFC 3463 code, of the reply's class, off the text.
+func cutEnhanced(code int, text string) (enhanced, rest string) {
+	first, rest, _ := strings.Cut(text, " ")
+	parts := strings.Split(first, ".")
+	if len(parts) != 3 || parts[0] != string(rune('0'+code/100)) {
+		return "", text
+	}
+	for _, p := range parts {
+		if p == "" || len(p) > 3 || !isDigits([]byte(p)) {
+			return "", text
+		}
+	}
+	return first, rest
+}
+
+// outcome says what a reply means for the mail.
+func (c *connection) outcome(r reply) *Outcome {
+	o := &Outcome{Code: r.code, Enhanced: r.enhanced, Text: r.text, Relay: c.relay.Name()}
+	switch r.code / 100 {
+	case 2:
+		o.Kind = Accepted
+	case 5:
+		o.Kind = Refused
+	default:
+		o.Kind = Later
+	}
+	return o
+}
