@@ -48,6 +48,9 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 
 // sendSome claims and sends a few rows; it returns how many it claimed.
 func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight *sync.WaitGroup) (int, error) {
+	if err := w.Pool.Ready(ctx); err != nil {
+		return 0, err // nothing is claimed that cannot leave
+	}
 	limit, err := w.reserve(ctx)
 	if err != nil {
 		return 0, err

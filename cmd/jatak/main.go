@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -78,4 +79,23 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (status int)
 		return 1
 	}
 	return 0
+}
+
+type versionCommand struct{}
+
+// Run prints what this binary was built from.
+func (versionCommand) Run(c *console) error {
+	info, ok := debug.ReadBuildInfo()
+	version, revision := "unknown", ""
+	if ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+		version += revision + " " + info.GoVersion
+	}
+	_, err := fmt.Fprintln(c.out, "jatak", version)
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -37,6 +38,9 @@ func openDatabase(ctx context.Context, s settings.Database, c *console) (*postgr
 
 // openQueue connects to Redis.
 func openQueue(ctx context.Context, s settings.Redis) (redis.UniversalClient, error) {
+	if s.URL == "" {
+		return nil, errors.New("JATAK_REDIS_URL is not set; write redis://:password@host:6379/0")
+	}
 	client, err := queue.Connect(s.URL)
 	if err != nil {
 		return nil, err
@@ -68,6 +72,9 @@ type sending struct {
 
 // newWorker returns a worker and the pool that it sends through.
 func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.Keyring, public settings.Public, s sending, c *console) (*worker.Worker, error) {
+	if s.SMTP.URLs == "" {
+		return nil, errors.New("JATAK_SMTP_URLS is not set; write smtp://user:password@mail.example.org:587")
+	}
 	relays, err := mailer.ParseRelays(s.SMTP.URLs)
 	if err != nil {
 		return nil, fmt.Errorf("JATAK_SMTP_URLS: %w", err)
@@ -81,6 +88,6 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,
-		Tasks: s.Worker.Concurrency,
+		Tasks: s.Worker.Concurrency, Window: s.Worker.Window,
 	}), nil
 }

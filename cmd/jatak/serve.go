@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -42,9 +41,6 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Worker {
-		if s.Redis.URL == "" || s.Sending.SMTP.URLs == "" {
-			return errors.New("with --worker, serve needs JATAK_REDIS_URL and JATAK_SMTP_URLS")
-		}
 		client, err := openQueue(ctx, s.Redis)
 		if err != nil {
 			return err

@@ -170,3 +170,12 @@ func (db *DB) Events(ctx context.Context, id contact.ID) ([]contact.Event, error
 	}
 	return slices.Clip(events), nil
 }
+
+// SenderName returns whose mail a campaign was, or "" for one that is gone.
+func (db *DB) SenderName(ctx context.Context, campaign int64) (name string, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT coalesce(content->>'from_name', '') FROM campaign WHERE id = $1`, campaign).Scan(&name)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("read sender name: %w", err)
+	}
+	return name, nil
+}

@@ -141,3 +141,6 @@ func (db *DB) Migrate(ctx context.Context) ([]Migration, error) {
 func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, f)
 }
+
+// Ping returns an error when the database does not answer.
+func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }

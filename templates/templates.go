@@ -1,0 +1,281 @@
+// Package templates holds what people read, in every language, and nothing
+// else: the sentences, the pages of the recipients, and their look. Whoever
+// renders brings typed values; no rule is decided here.
+package templates
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"github.com/jatak-mail/jatak/gating"
+)
+
+//go:embed pages strings static
+var files embed.FS
+
+// DefaultLanguage is the language of whoever asks for none that we have.
+const DefaultLanguage = "en"
+
+// Set is all texts and pages, read and checked once.
+type Set struct {
+	words   map[string]map[string]string // by language, then key
+	codes   []string                     // languages, the default first
+	matcher language.Matcher
+	pages   map[string]*template.Template
+	assets  map[string]Asset // by name in a URL
+	links   map[string]string
+}
+
+// Asset is a file that pages refer to. Its name changes with its content, so
+// that it may be kept for ever.
+type Asset struct {
+	Type    string
+	Content []byte
+}
+
+// New reads the texts and pages. An error is a mistake of ours.
+func New() (*Set, error) {
+	s := &Set{words: map[string]map[string]string{}, pages: map[string]*template.Template{}, assets: map[string]Asset{}, links: map[string]string{}}
+	for _, read := range []func() error{s.readWords, s.readAssets, s.readPages} {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) readWords() error {
+	names, err := fs.Glob(files, "strings/*.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		raw, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var words map[string]string
+		if err := json.Unmarshal(raw, &words); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		code := strings.TrimSuffix(path.Base(name), ".json")
+		s.words[code] = words
+		s.codes = append(s.codes, code)
+	}
+	slices.SortFunc(s.codes, func(a, b string) int {
+		if a == DefaultLanguage {
+			return -1
+		}
+		if b == DefaultLanguage {
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	var tags []language.Tag
+	for _, code := range s.codes {
+		tag, err := language.Parse(code)
+		if err != nil {
+			return fmt.Errorf("strings/%s.json: %w", code, err)
+		}
+		tags = append(tags, tag)
+	}
+	s.matcher = language.NewMatcher(tags)
+	return nil
+}
+
+func (s *Set) readAssets() error {
+	return fs.WalkDir(files, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		extension := path.Ext(name)
+		base := path.Base(name)
+		hashed := strings.TrimSuffix(base, extension) + "." + hex.EncodeToString(sum[:6]) + extension
+		kinds := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+		s.assets[hashed] = Asset{Type: kinds[extension], Content: content}
+		s.links[base] = hashed
+		return nil
+	})
+}
+
+func (s *Set) readPages() error {
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if path.Base(name) == "frame.html" {
+			continue
+		}
+		t, err := template.ParseFS(files, "pages/frame.html", name)
+		if err != nil {
+			return err
+		}
+		s.pages[strings.TrimSuffix(path.Base(name), ".html")] = t
+	}
+	return nil
+}
+
+// Asset returns the asset of a name in a URL.
+func (s *Set) Asset(name string) (a Asset, ok bool) {
+	a, ok = s.assets[name]
+	return a, ok
+}
+
+// Languages returns the codes of all languages, the default first.
+func (s *Set) Languages() []string { return s.codes }
+
+// Match returns the first language asked for that we have. Each wish is a
+// language (da, nb-NO) or an Accept-Language header (RFC 9110 section 12.5.4).
+func (s *Set) Match(wishes ...string) string {
+	for _, wish := range wishes {
+		tags, _, err := language.ParseAcceptLanguage(wish)
+		if err != nil || len(tags) == 0 {
+			continue
+		}
+		if _, i, confidence := s.matcher.Match(tags...); confidence > language.No {
+			return s.codes[i]
+		}
+	}
+	return DefaultLanguage
+}
+
+// Text returns the sentence of a key in a language we have, with args filled
+// in as by fmt. A key that is missing is returned itself: a page is never
+// empty.
+func (s *Set) Text(lang, key string, args ...any) string {
+	text, ok := s.words[lang][key]
+	if !ok {
+		text, ok = s.words[DefaultLanguage][key]
+	}
+	if !ok {
+		return key
+	}
+	if len(args) > 0 {
+		return fmt.Sprintf(text, args...)
+	}
+	return text
+}
+
+// ReasonText says in words why somebody is or is not mailed.
+func (s *Set) ReasonText(lang string, r gating.Reason) string {
+	return s.Text(lang, "reason."+string(r))
+}
+
+// Frame is what every page has around it.
+type Frame struct {
+	Language string
+	// Base is the path that the site lives under, without a slash at the end.
+	Base string
+	// Switch is the query of the language links, before lang=; "" shows none.
+	Switch bool
+}
+
+// ManagePage is the recipient's own page.
+type ManagePage struct {
+	Frame
+	Sender  string // whose mails these are; "" when not known
+	Address string // masked
+	State   EmarketingState
+	Types   []TypeChoice
+	Done    string // the key of what was just done: saved, stopped, started; or ""
+	Undo    bool
+	Expired bool
+}
+
+// EmarketingState is what the page shows of the E-marketing consent.
+type EmarketingState string
+
+// The states.
+const (
+	EmarketingOn    EmarketingState = "on"
+	EmarketingOff   EmarketingState = "off"   // withdrawn
+	EmarketingUnset EmarketingState = "unset" // never asked
+)
+
+// TypeChoice is a subscription type as the page shows it.
+type TypeChoice struct {
+	ID   int64
+	Name string
+	In   bool
+}
+
+// UnsubscribePage asks for one click, or says that it is done.
+type UnsubscribePage struct {
+	Frame
+	Sender  string
+	Address string
+	Type    string // "" for all e-marketing
+	Done    bool
+}
+
+// MessagePage says one thing.
+type MessagePage struct {
+	Frame
+	Title, Text string // keys
+}
+
+// Manage renders the recipient's page.
+func (s *Set) Manage(w io.Writer, p ManagePage) error { return s.render(w, "manage", p.Frame, p) }
+
+// Unsubscribe renders the page behind an unsubscribe link.
+func (s *Set) Unsubscribe(w io.Writer, p UnsubscribePage) error {
+	return s.render(w, "unsubscribe", p.Frame, p)
+}
+
+// Message renders a page that says one thing.
+func (s *Set) Message(w io.Writer, p MessagePage) error { return s.render(w, "message", p.Frame, p) }
+
+// page is what a template sees: the values, and the words of one language.
+type page struct {
+	Values any
+	Frame  Frame
+	set    *Set
+}
+
+// T is a sentence in the page's language.
+func (p page) T(key string, args ...any) string { return p.set.Text(p.Frame.Language, key, args...) }
+
+// Link is the path of an asset.
+func (p page) Link(name string) string { return p.Frame.Base + "/static/" + p.set.links[name] }
+
+// LanguageLink is a language to switch to.
+type LanguageLink struct {
+	Code, Name string
+	Current    bool
+}
+
+// Languages lists the languages by their own names.
+func (p page) Languages() (list []LanguageLink) {
+	for _, code := range p.set.codes {
+		list = append(list, LanguageLink{code, p.set.Text(code, "language"), code == p.Frame.Language})
+	}
+	return list
+}
+
+// render renders into a buffer first: a page comes whole or not at all.
+func (s *Set) render(w io.Writer, name string, f Frame, values any) error {
+	var b bytes.Buffer
+	if err := s.pages[name].ExecuteTemplate(&b, "frame.html", page{Values: values, Frame: f, set: s}); err != nil {
+		return fmt.Errorf("render page %s: %w", name, err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
