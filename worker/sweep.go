@@ -5,12 +5,8 @@ import (
 	"time"
 )
 
-const (
-	// mostBells bounds how many batches one sweep rings for.
-	mostBells = 1000
-	// bellPatience is how long a bell that was rung is trusted to be heard.
-	bellPatience = 30 * time.Second
-)
+// mostBells bounds how many batches one sweep rings for.
+const mostBells = 1000
 
 // keepSweeping looks over the ledger now and then, for what no bell rings for:
 // rows of dead workers, deferred mails that are due, bells lost with Redis.
@@ -31,7 +27,7 @@ func (w *Worker) keepSweeping(ctx context.Context) {
 
 func (w *Worker) sweep(ctx context.Context) error {
 	now := w.Now()
-	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, now.Add(-bellPatience), mostBells)
+	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, now.Add(-w.BellPatience), mostBells)
 	if err != nil || !ran {
 		return err
 	}

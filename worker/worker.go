@@ -54,7 +54,10 @@ type Options struct {
 
 	Lease      time.Duration // default 30 s; renewed three times as often
 	SweepEvery time.Duration // default 5 s
-	Grace      time.Duration // time for what is in flight on Stop; default 30 s
+	// BellPatience is how long a bell that was rung is trusted to be heard;
+	// default 30 s.
+	BellPatience time.Duration
+	Grace        time.Duration // time for what is in flight on Stop; default 30 s
 	// Resend sends mails whose outcome is unknown again, with the same
 	// Message-ID; without it they wait for a person.
 	Resend bool
@@ -69,6 +72,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.ChunkSize, 1000)
 	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.SweepEvery, 5*time.Second)
+	setDefault(&o.BellPatience, 30*time.Second)
 	setDefault(&o.Grace, 30*time.Second)
 	setDefault(&o.MaxAttempts, 10)
 	setDefault(&o.RetryBase, time.Minute)
@@ -135,6 +139,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		Queues:                   queue.Priorities(),
 		TaskCheckInterval:        100 * time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
+		RetryDelayFunc:           retryTask,
 		ShutdownTimeout:          w.Grace,
 		Logger:                   asynqLog{w.Log},
 		LogLevel:                 asynq.WarnLevel,
@@ -219,6 +224,12 @@ func (w *Worker) taskFailed(_ context.Context, t *asynq.Task, err error) {
 		return
 	}
 	w.Log.Error("task failed; it will be tried again", "task", t.Type(), "payload", string(t.Payload()), "error", err)
+}
+
+// retryTask says how long a task that failed waits: a relay or a database that
+// is away may be back soon.
+func retryTask(n int, _ error, _ *asynq.Task) time.Duration {
+	return min(30*time.Second, time.Second<<min(n, 5))
 }
 
 // asynqLog hands asynq's own log lines to ours.

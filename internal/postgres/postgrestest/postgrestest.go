@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,11 +25,7 @@ var (
 // start runs the server for as long as the test binary lives: embedded sees
 // to it that it does not outlive us.
 func start() (*embedded.Postgres, error) {
-	dir, err := os.MkdirTemp("", "jatak-test-")
-	if err != nil {
-		return nil, err
-	}
-	s, err := embedded.StartPostgres(context.Background(), embedded.PostgresOptions{Dir: dir})
+	s, err := embedded.StartPostgres(context.Background(), embedded.PostgresOptions{})
 	if err != nil {
 		return nil, err
 	}

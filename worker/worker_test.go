@@ -1,0 +1,374 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/mail"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/mailer"
+	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+	"github.com/jatak-mail/jatak/internal/queue"
+	"github.com/jatak-mail/jatak/internal/queue/queuetest"
+	"github.com/jatak-mail/jatak/worker"
+)
+
+// house is a whole installation for one test.
+type house struct {
+	t     *testing.T
+	db    *postgres.DB
+	redis redis.UniversalClient
+	bell  *queue.Client
+	keys  *managelink.Keyring
+}
+
+func newHouse(t *testing.T, contacts int) *house {
+	t.Helper()
+	h := &house{t: t}
+	h.db, _ = postgrestest.New(t)
+	h.redis, _ = queuetest.New(t)
+	h.bell = queue.NewClient(h.redis)
+	var err error
+	if h.keys, err = managelink.ParseKeys("k1:5f2c9a7e1b3d4860f7a91c2e8b6d5043"); err != nil {
+		t.Fatal(err)
+	}
+	err = h.db.Import(t.Context(), func(im *postgres.Import) error {
+		_, err := im.Contacts(t.Context(), crowd(contacts), func(u contact.Unknown) { t.Errorf("unknown %v", u) })
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func address(n int) string { return fmt.Sprintf("p%d@example.org", n) }
+
+func crowd(n int) iter.Seq2[contact.LegacyContact, error] {
+	return func(yield func(contact.LegacyContact, error) bool) {
+		for i := range n {
+			a := address(i)
+			c := contact.LegacyContact{ID: fmt.Sprint(i), Email: a, Address: contact.Address(a), Digest: []byte(a),
+				FirstName: "Bo", LastName: fmt.Sprint("Nr", i), Language: "da"}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// launch keeps and launches a campaign.
+func (h *house) launch() campaign.ID {
+	h.t.Helper()
+	now := time.Now()
+	id, err := h.db.CreateCampaign(h.t.Context(), campaign.Content{
+		Name: "c", FromName: "Ja Tak", FromAddress: "news@jatak.example", PostalAddress: "Pakhuskaj 7", DefaultLanguage: "da",
+		Variants: map[string]campaign.Variant{"da": {
+			Subject: "Hej {{ contact.first_name }}", HTML: `<p>Hej {{ contact.last_name }}</p><a href="[[link.subscription]]">Afmeld her</a> Pakhuskaj 7`}},
+	}, now)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.db.Launch(h.t.Context(), id, campaign.Override{}, now); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.bell.RingPlan(h.t.Context(), id, now); err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+// start runs a worker; stop ends it in good order.
+func (h *house) start(relay string, change func(*worker.Options)) (stop func()) {
+	h.t.Helper()
+	relays, err := mailer.ParseRelays(relay)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	pool, err := mailer.NewPool(relays, mailer.Options{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	o := worker.Options{
+		Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: slog.New(slog.DiscardHandler),
+		PublicURL: "https://jatak.example", UnsubscribeMailbox: "unsubscribe@jatak.example", ChunkSize: 50, Window: 8,
+		Lease: 3 * time.Second, SweepEvery: 100 * time.Millisecond, BellPatience: 300 * time.Millisecond,
+		RetryBase: 50 * time.Millisecond, Resend: true, Grace: 10 * time.Second,
+	}
+	if change != nil {
+		change(&o)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.New(o).Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("the worker ended with %v", err)
+		}
+	})
+	h.t.Cleanup(stop)
+	return stop
+}
+
+// await waits until the books say so.
+func (h *house) await(id campaign.ID, what string, so func(campaign.Campaign, campaign.Report) bool) campaign.Report {
+	h.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := h.db.Campaign(h.t.Context(), id)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		books, err := h.db.Books(h.t.Context(), id)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if err := books.Balanced(); err != nil {
+			h.t.Fatal(err)
+		}
+		if so(c, books) {
+			return books
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("waited too long for %s: %s, %+v", what, c.State, books)
+		}
+		<-tick.C
+	}
+}
+
+func (h *house) finished(id campaign.ID) campaign.Report {
+	h.t.Helper()
+	return h.await(id, "the end", func(c campaign.Campaign, _ campaign.Report) bool { return c.State == campaign.StateFinished })
+}
+
+// once holds the sink to each of the addresses having one mail.
+func once(t *testing.T, sink *mailertest.Sink, n int) {
+	t.Helper()
+	got := map[string]int{}
+	for _, m := range sink.Messages() {
+		got[m.To]++
+	}
+	for i := range n {
+		if got[address(i)] != 1 {
+			t.Errorf("%s got %d mails", address(i), got[address(i)])
+		}
+	}
+	if len(got) != n {
+		t.Errorf("%d addresses got mail, want %d", len(got), n)
+	}
+}
+
+func TestCampaignReachesEverybodyOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 300)
+	sink := mailertest.New(t, nil)
+	h.start(sink.URL("max_conns=4"), nil)
+	id := h.launch()
+	if books := h.finished(id); books.Sent != 300 || books.Audience != 300 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 300)
+
+	seen := map[string]bool{}
+	for _, m := range sink.Messages() {
+		message, err := mail.ReadMessage(strings.NewReader(m.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := message.Header
+		for name, want := range map[string]string{
+			"List-Unsubscribe-Post": "List-Unsubscribe=One-Click", "List-Id": "<all.jatak.example>", "Subject": "Hej Bo",
+		} {
+			if header.Get(name) != want {
+				t.Errorf("%s is %q, want %q", name, header.Get(name), want)
+			}
+		}
+		unsubscribe := header.Get("List-Unsubscribe")
+		token, _, _ := strings.Cut(strings.TrimPrefix(unsubscribe, "<https://jatak.example/u/"), ">")
+		link, err := h.keys.Open(token, time.Now())
+		if err != nil || link.Kind != managelink.Withdraw || link.Campaign != int64(id) || !strings.Contains(unsubscribe, "<mailto:unsubscribe@jatak.example?subject="+token+">") {
+			t.Errorf("List-Unsubscribe %q: %+v, %v", unsubscribe, link, err)
+		}
+		for _, personal := range []string{unsubscribe, header.Get("Message-Id")} {
+			if seen[personal] || strings.Contains(personal, "p1@") {
+				t.Errorf("%q is not the recipient's own, or shows who it is", personal)
+			}
+			seen[personal] = true
+		}
+	}
+}
+
+func TestTwoWorkersShareACampaign(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 600)
+	sink := mailertest.New(t, nil)
+	h.start(sink.URL("max_conns=2"), nil)
+	h.start(sink.URL("max_conns=2"), nil)
+	if books := h.finished(h.launch()); books.Sent != 600 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 600)
+}
+
+// What a relay does to some is booked for those, and tried again when there is
+// sense in it.
+func TestRepliesAreBooked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 40)
+	var mu sync.Mutex
+	tries := map[string]int{}
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case at == "RCPT" && to == address(3):
+			return &mailertest.Do{Reply: "550 5.1.1 no such user"}
+		case at == "RCPT" && to == address(5):
+			if tries[to]++; tries[to] <= 2 {
+				return &mailertest.Do{Reply: "451 4.7.1 greylisted"}
+			}
+		case at == "DOT" && to == address(7):
+			if tries[to]++; tries[to] == 1 {
+				return &mailertest.Do{HangUp: true}
+			}
+		case at == "RCPT" && to == address(9):
+			return &mailertest.Do{Reply: "452 4.2.2 always full"}
+		}
+		return nil
+	})
+	h.start(sink.URL("max_conns=2"), func(o *worker.Options) { o.MaxAttempts = 4 })
+	books := h.finished(h.launch())
+	if books.Sent != 38 || books.Failed != 2 {
+		t.Errorf("books %+v, want 38 sent and 2 failed", books)
+	}
+	got := map[string]int{}
+	for _, m := range sink.Messages() {
+		got[m.To]++
+	}
+	if got[address(3)] != 0 || got[address(5)] != 1 || got[address(7)] != 1 || got[address(9)] != 0 {
+		t.Errorf("arrived %v", got)
+	}
+}
+
+func TestDoubtWaitsForAPersonWhenHeld(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 5)
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		if at == "DOT" && to == address(2) {
+			return &mailertest.Do{HangUp: true}
+		}
+		return nil
+	})
+	h.start(sink.URL(), func(o *worker.Options) { o.Resend = false })
+	if books := h.finished(h.launch()); books.Sent != 4 || books.InDoubt != 1 {
+		t.Errorf("books %+v, want one in doubt", books)
+	}
+}
+
+// Whoever withdraws while the campaign runs is not mailed: only what is in the
+// window may still leave.
+func TestWithdrawalStopsAMailThatIsPlanned(t *testing.T) {
+	t.Parallel()
+	const n = 100
+	h := newHouse(t, n)
+	gate := make(chan struct{})
+	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+		if at == "DATA" {
+			return &mailertest.Do{Wait: gate}
+		}
+		return nil
+	})
+	h.start(sink.URL("max_conns=1"), func(o *worker.Options) { o.Window = 4; o.Tasks = 1 })
+	id := h.launch()
+	h.await(id, "planning", func(c campaign.Campaign, _ campaign.Report) bool { return c.State == campaign.StateSending })
+	off := false
+	for i := n - 10; i < n; i++ {
+		changed, err := h.db.Choose(t.Context(), contact.Choices{Contact: contact.ID(i + 1), Source: gating.SourceOneClick, At: time.Now(), Emarketing: &off})
+		if err != nil || !changed {
+			t.Fatal(changed, err)
+		}
+	}
+	close(gate)
+	books := h.finished(id)
+	if books.Sent != n-10 || books.Blocked[gating.Withdrawn] != 10 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, n-10)
+}
+
+func TestStoppedWorkerLeavesNothingBehindAndTheNextGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 400)
+	sink := mailertest.New(t, nil)
+	stop := h.start(sink.URL("max_conns=2"), nil)
+	id := h.launch()
+	h.await(id, "the first mails", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sent > 20 })
+	stop()
+	h.await(id, "nothing in flight", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sending == 0 })
+	h.start(sink.URL("max_conns=2"), nil)
+	if books := h.finished(id); books.Sent != 400 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 400)
+}
+
+func TestEmptiedRedisCostsSecondsNotMails(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 400)
+	gate := make(chan struct{})
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		if at == "DATA" && to == address(150) {
+			return &mailertest.Do{Wait: gate}
+		}
+		return nil
+	})
+	h.start(sink.URL("max_conns=2"), nil)
+	id := h.launch()
+	h.await(id, "the first mails", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sent > 20 })
+	if err := h.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	if books := h.finished(id); books.Sent != 400 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 400)
+}
+
+// With no relay to be reached nothing is claimed, and no attempt is counted.
+func TestRelayThatIsAwayCostsNoAttempts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 30)
+	away := mailertest.New(t, nil)
+	url := away.URL("max_conns=2")
+	away.Close()
+	stop := h.start(url, func(o *worker.Options) { o.MaxAttempts = 1 })
+	id := h.launch()
+	h.await(id, "planning", func(c campaign.Campaign, _ campaign.Report) bool { return c.State == campaign.StateSending })
+	books := h.await(id, "all pending", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sending == 0 })
+	if books.Pending != 30 {
+		t.Errorf("books %+v, want all pending", books)
+	}
+	stop()
+	back := mailertest.New(t, nil)
+	h.start(back.URL("max_conns=2"), func(o *worker.Options) { o.MaxAttempts = 1 })
+	if books := h.finished(id); books.Sent != 30 {
+		t.Errorf("books %+v", books)
+	}
+}
