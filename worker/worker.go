@@ -55,7 +55,7 @@ type Options struct {
 	Lease      time.Duration // default 30 s; renewed three times as often
 	SweepEvery time.Duration // default 5 s
 	// BellPatience is how long a bell that was rung is trusted to be heard;
-	// default 30 s.
+	// default Lease.
 	BellPatience time.Duration
 	Grace        time.Duration // time for what is in flight on Stop; default 30 s
 	// Resend sends mails whose outcome is unknown again, with the same
@@ -72,7 +72,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.ChunkSize, 1000)
 	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.SweepEvery, 5*time.Second)
-	setDefault(&o.BellPatience, 30*time.Second)
+	setDefault(&o.BellPatience, o.Lease)
 	setDefault(&o.Grace, 30*time.Second)
 	setDefault(&o.MaxAttempts, 10)
 	setDefault(&o.RetryBase, time.Minute)

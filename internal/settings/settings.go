@@ -20,13 +20,13 @@ import (
 
 // Database says where PostgreSQL is.
 type Database struct {
-	URL string `name:"database-url" env:"JATAK_DATABASE_URL" required:"" help:"PostgreSQL: postgres://user:password@host:5432/name." placeholder:"URL" group:"Servers"`
+	URL string `name:"database-url" env:"JATAK_DATABASE_URL" help:"PostgreSQL: postgres://user:password@host:5432/name." placeholder:"URL" group:"Servers"`
 }
 
 // Validate refuses what is no PostgreSQL URL.
 func (d *Database) Validate() error {
 	if d.URL == "" {
-		return nil // kong tells that it is required
+		return errors.New("JATAK_DATABASE_URL is not set; write postgres://user:password@host:5432/name")
 	}
 	u, err := url.Parse(d.URL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
@@ -65,14 +65,14 @@ type SMTP struct {
 
 // Public is the site that recipients see.
 type Public struct {
-	URL    string `name:"public-url" env:"JATAK_PUBLIC_URL" required:"" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
+	URL    string `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
 	Listen string `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
 }
 
 // Validate refuses an address that recipients could not open.
 func (p *Public) Validate() error {
 	if p.URL == "" {
-		return nil
+		return errors.New("JATAK_PUBLIC_URL is not set; write https://mail.example.org")
 	}
 	u, err := url.Parse(p.URL)
 	switch {
