@@ -107,8 +107,7 @@ func (d *demoCommand) folder() (dir string, remove func() error, err error) {
 	if d.Data != "" {
 		return d.Data, func() error { return nil }, os.MkdirAll(d.Data, 0o700)
 	}
-	dir, err = os.MkdirTemp("", "jatak-")
-	return dir, func() error { return os.RemoveAll(dir) }, err
+	return embedded.TemporaryFolder()
 }
 
 // demo is the running installation.

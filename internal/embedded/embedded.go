@@ -184,8 +184,18 @@ func (a account) socketFolder(preferred, socket string) (dir string, temporary b
 // it, by remove, or when this process ends, even when it is killed. Servers in
 // it must be stopped before remove.
 func TemporaryFolder() (dir string, remove func() error, err error) {
-	if dir, err = (account{uid: uint32(os.Geteuid())}).temporaryFolder(); err != nil {
+	// Where root is, servers of ours run as somebody else, who has to get there.
+	servers, err := unprivileged()
+	if err != nil {
+		servers = account{uid: uint32(os.Geteuid())}
+	}
+	if dir, err = servers.temporaryFolder(); err != nil {
 		return "", nil, err
+	}
+	if servers.switched {
+		if err := errors.Join(os.Chown(dir, os.Geteuid(), int(servers.gid)), os.Chmod(dir, 0o710)); err != nil {
+			return "", nil, errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	s, err := sit("TERM", dir)
 	if err != nil {
