@@ -106,9 +106,10 @@ func Decide(f Facts, p Policy) Verdict {
 		return block(NoMailings, 0)
 	case f.CompanyNoMailings:
 		return block(CompanyNoMailings, 0)
-	case p.Type.ID != 0 && (f.Preference == PreferenceOut || s.byType):
+	case p.Type.ID != 0 && (s.byType || f.Preference != PreferenceIn && f.Preference != PreferenceUnset):
+		// A preference that nobody knows may well have meant no.
 		return block(TypeOptedOut, 0)
-	case f.AwaitingConfirmation && f.Emarketing.Basis == BasisNone:
+	case f.AwaitingConfirmation && !f.Emarketing.Basis.Granted():
 		return block(Unconfirmed, 0)
 	}
 
@@ -127,7 +128,7 @@ func Decide(f Facts, p Policy) Verdict {
 	switch {
 	case f.Duplicate:
 		return block(Duplicate, 0)
-	case f.Emarketing.Basis == BasisNone && len(lifted) == 0:
+	case !f.Emarketing.Basis.Granted() && len(lifted) == 0:
 		return send(PrivacyOff, 0, nil)
 	}
 	return send(Consented, f.Emarketing.Event, lifted)
@@ -146,8 +147,7 @@ func privacyReasons(f Facts, p Policy) (found [3]Reason) {
 	if !p.Privacy {
 		return found
 	}
-	missing := f.Emarketing.Basis == BasisNone || f.Emarketing.ExpiredAt(p.Now)
-	if missing {
+	if !f.Emarketing.Basis.Granted() || f.Emarketing.ExpiredAt(p.Now) {
 		found[0] = NoConsent
 	}
 	explicit := f.Emarketing.Basis == BasisConsent || f.Emarketing.Basis == BasisSoftOptIn

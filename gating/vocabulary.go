@@ -29,8 +29,16 @@ const (
 )
 
 // Granted reports whether the basis permits something: it is neither absent
-// nor withdrawn. It is what the E-marketing toggle shows.
-func (b LegalBasis) Granted() bool { return b != BasisNone && b != BasisWithdrawn }
+// nor withdrawn, nor a word that nobody knows. It is what the E-marketing
+// toggle shows.
+func (b LegalBasis) Granted() bool {
+	switch b {
+	case BasisConsent, BasisContract, BasisLegalObligation, BasisVitalInterests,
+		BasisPublicInterest, BasisLegitimateInterest, BasisSoftOptIn:
+		return true
+	}
+	return false
+}
 
 // Source says how a consent event came about.
 type Source string

@@ -16,7 +16,7 @@ var (
 	// target is an address as it stands in running text.
 	target = regexp.MustCompile(`(?i)\b(?:https?://|mailto:|www\.)[^\s<>"']+|[\w.+-]+@[\w-]+\.[\w.-]+`)
 	// between is what may stand between words and their address.
-	between = regexp.MustCompile("^[\\s:;,.()<>\\[\\]|–—→»*_=-]*$")
+	between = regexp.MustCompile(`^[\s:;,.()<>\[\]|–—→»*_=-]*$`)
 	// beforeTag is the beginning of an address that ends in a tag.
 	beforeTag = regexp.MustCompile(`(?i)(?:https?://|mailto:)[^\s<>"']*$`)
 	afterTag  = regexp.MustCompile(`^[^\s<>"')\]]*`)

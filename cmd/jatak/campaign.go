@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
@@ -137,11 +137,11 @@ func checkContent(kept campaign.Campaign) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	errs := []error{fmt.Errorf("campaign %d is not fit to be sent:", kept.ID)}
+	var list strings.Builder
 	for _, p := range problems {
-		errs = append(errs, fmt.Errorf("  %s", p))
+		fmt.Fprintf(&list, "\n  %s", p)
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("campaign %d is not fit to be sent:%s", kept.ID, &list)
 }
 
 type campaignStatusCommand struct {

@@ -22,10 +22,9 @@ func TextFromHTML(source string) string {
 
 // textWriter folds white space and keeps blocks apart.
 type textWriter struct {
-	b        strings.Builder
-	breaks   int  // line breaks owed before the next word
-	space    bool // a blank owed before the next word
-	preserve int
+	b      strings.Builder
+	breaks int  // line breaks owed before the next word
+	space  bool // a blank owed before the next word
 }
 
 func (w *textWriter) node(n *html.Node) {

@@ -35,8 +35,7 @@ type Profile struct {
 	Address    Address
 	Language   string
 	Emarketing gating.Consent
-	// EmarketingSource is how the present E-marketing state came about, and
-	// EmarketingByContact whether the contact did it in person.
+	// EmarketingSource is how the present E-marketing state came about.
 	EmarketingSource gating.Source
 	Types            []TypeChoice // in the order in which to show them
 }

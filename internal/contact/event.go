@@ -53,7 +53,7 @@ var ErrNotTheirs = errors.New("only the contact can take back a withdrawal")
 // back by nobody else; a withdrawal by staff may be reversed by staff.
 func NextBasis(current gating.Consent, withdrawnBy, source gating.Source, on bool) (next gating.LegalBasis, changed bool, err error) {
 	switch {
-	case on == current.Basis.Granted() && current.Basis != gating.BasisNone:
+	case on && current.Basis.Granted(), !on && current.Basis == gating.BasisWithdrawn:
 		return current.Basis, false, nil
 	case !on:
 		return gating.BasisWithdrawn, true, nil

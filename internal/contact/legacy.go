@@ -48,11 +48,16 @@ type Unknown struct {
 
 // Imported counts what an import did.
 type Imported struct {
-	Companies, Contacts, Mailings, Interests Counts
+	Companies Counts `json:"companies"`
+	Contacts  Counts `json:"contacts"`
+	Mailings  Counts `json:"mailings"`
+	Interests Counts `json:"interests"`
 }
 
 // Counts says how many rows were new and how many changed what was there.
 // Unchanged rows were there already, the same.
 type Counts struct {
-	Added, Changed, Unchanged int64
+	Added     int64 `json:"added"`
+	Changed   int64 `json:"changed"`
+	Unchanged int64 `json:"unchanged"`
 }
