@@ -39,6 +39,11 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('jatak upgrade'))`); err != nil {
 		return n, err
 	}
+	// Fresh from an import, the tables have no statistics, and without them the
+	// planner joins row by row.
+	if _, err := tx.Exec(ctx, `ANALYZE contact, company, legacy_mailing, legacy_interest, interest_mapping`); err != nil {
+		return n, err
+	}
 	_, err = tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE upgrading ON COMMIT DROP AS
 		SELECT c.id, c.address, c.no_mailings, coalesce(s.sends, 0) AS sends
@@ -93,7 +98,10 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 	if err := convertInterests(ctx, tx, u, &n); err != nil {
 		return n, err
 	}
-	_, err = tx.Exec(ctx, `UPDATE contact c SET upgraded_at = $1 FROM upgrading g WHERE c.id = g.id`, u.Now)
+	if _, err = tx.Exec(ctx, `UPDATE contact c SET upgraded_at = $1 FROM upgrading g WHERE c.id = g.id`, u.Now); err != nil {
+		return n, err
+	}
+	_, err = tx.Exec(ctx, `ANALYZE contact, consent, preference`)
 	return n, err
 }
 
@@ -159,6 +167,9 @@ const typeIsNamed = `
 // its interests, out for the other types that interests stand for. A contact
 // with none has not been asked, and gets no preference.
 func convertInterests(ctx context.Context, tx pgx.Tx, u contact.Upgrade, n *contact.Upgraded) error {
+	if _, err := tx.Exec(ctx, `ANALYZE subscription_type, subscription_type_name`); err != nil {
+		return err
+	}
 	err := tx.QueryRow(ctx, `
 		SELECT count(*) FILTER (WHERE known), count(*) FILTER (WHERE NOT known)
 		FROM (SELECT EXISTS (SELECT FROM subscription_type t WHERE `+typeIsNamed+`) AS known FROM interest_mapping m) x`).
