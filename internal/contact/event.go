@@ -1,7 +1,10 @@
 package contact
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -15,12 +18,42 @@ type Event struct {
 	Purpose  gating.Purpose
 	From, To gating.LegalBasis
 	Source   gating.Source
-	Actor    string // who did it: a user, "contact", or a program's name
-	Wording  string // the text the person saw
-	Locale   string // the language it was shown in
-	Campaign int64  // the campaign that led to it; 0 when none did
-	Comment  string // at most MaxComment characters
+	Actor    string    // who did it: a user, "contact", or a program's name
+	Wording  string    // the text the person saw
+	Locale   string    // the language it was shown in
+	Campaign int64     // the campaign that led to it; 0 when none did
+	Comment  string    // at most MaxComment characters
+	Expires  time.Time // of the basis; zero: never
 	At       time.Time
+}
+
+// Link is an event as the ledger keeps it: digests in the place of personal
+// data, so that erasing a contact leaves the chain whole. Its hash covers all
+// of it and the hash of the contact's event before.
+type Link struct {
+	Event
+	WordingHash, AddressDigest, CommentDigest []byte // nil for none
+	Hash                                      []byte
+}
+
+// Chain returns the hash that the link must have after the event before it;
+// previous is nil for a contact's first. The store computes the same.
+func (l Link) Chain(previous []byte) []byte {
+	micros := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return strconv.FormatInt(t.UnixMicro(), 10)
+	}
+	campaign := ""
+	if l.Campaign != 0 {
+		campaign = strconv.FormatInt(l.Campaign, 10)
+	}
+	h := sha256.New()
+	_, _ = h.Write(previous)
+	_, _ = fmt.Fprintf(h, "%d|%s|%s|%s|%s|%s|%x|%s|%s|%x|%x|%s|%s", l.Contact, l.Purpose, l.From, l.To, micros(l.Expires),
+		l.Source, l.WordingHash, l.Locale, campaign, l.AddressDigest, l.CommentDigest, micros(l.At), l.Actor)
+	return h.Sum(nil)
 }
 
 // MaxComment is the longest comment of an event, in characters.
@@ -63,4 +96,15 @@ func NextBasis(current gating.Consent, withdrawnBy, source gating.Source, on boo
 		return current.Basis, false, ErrNotTheirs
 	}
 	return gating.BasisLegitimateInterest, true, nil
+}
+
+// BrokenError says that the ledger is not as it was written.
+type BrokenError struct {
+	Contact ID
+	Event   int64
+	What    string
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("the ledger is broken at event %d of contact %d: %s", e.Event, e.Contact, e.What)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,9 +58,9 @@ func (db *DB) Profile(ctx context.Context, id contact.ID) (contact.Profile, erro
 func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		changed = false
-		var address *string
+		var id contact.ID
 		err := tx.QueryRow(ctx, `
-			SELECT address FROM contact WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`, c.Contact).Scan(&address)
+			SELECT id FROM contact WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`, c.Contact).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return contact.ErrNotFound
 		}
@@ -69,7 +68,7 @@ func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err 
 			return err
 		}
 		if c.Emarketing != nil {
-			switched, err := switchEmarketing(ctx, tx, c, address)
+			switched, err := switchEmarketing(ctx, tx, c)
 			if err != nil {
 				return err
 			}
@@ -85,7 +84,7 @@ func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err 
 	return changed, nil
 }
 
-func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices, address *string) (bool, error) {
+func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, error) {
 	var current gating.Consent
 	var source gating.Source
 	err := tx.QueryRow(ctx, `
@@ -98,17 +97,10 @@ func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices, address
 	if err != nil || !changed {
 		return false, err
 	}
-	_, err = tx.Exec(ctx, `
-		WITH event AS (
-			INSERT INTO consent_event (contact_id, address, purpose, from_basis, to_basis, source, actor,
-				wording, locale, campaign_id, at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10::bigint, 0), $11) RETURNING id)
-		INSERT INTO consent (contact_id, purpose, basis, event_id, source)
-		SELECT $1, $3, $5, event.id, $6 FROM event
-		ON CONFLICT (contact_id, purpose) DO UPDATE
-		SET basis = excluded.basis, event_id = excluded.event_id, source = excluded.source, expires_at = NULL`,
-		c.Contact, address, gating.PurposeEmarketing, current.Basis, next, c.Source, contact.ActorContact,
-		c.Wording, c.Locale, c.Campaign, c.At)
+	_, err = tx.Exec(ctx, recordEvents(`
+			SELECT $1::bigint, $2::text, $3::text, NULL::timestamptz, $4::text, $5::text, $6::text, $7::text,
+				nullif($8::bigint, 0), '', $9::timestamptz`),
+		c.Contact, gating.PurposeEmarketing, next, c.Source, contact.ActorContact, c.Wording, c.Locale, c.Campaign, c.At)
 	return err == nil, err
 }
 
@@ -133,13 +125,17 @@ func chooseTypes(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, error
 			JOIN subscription_type t ON t.id = w.type_id
 			LEFT JOIN preference p ON p.contact_id = $1 AND p.type_id = w.type_id
 			WHERE p.choice IS DISTINCT FROM w.choice
+		), words AS (
+			INSERT INTO wording (hash, text)
+			SELECT DISTINCT sha256(convert_to($7, 'UTF8')), $7 FROM wanted WHERE $7 <> '' ON CONFLICT DO NOTHING
 		), kept AS (
 			INSERT INTO preference (contact_id, type_id, choice, changed_at)
 			SELECT $1, type_id, choice, $4 FROM wanted
 			ON CONFLICT (contact_id, type_id) DO UPDATE SET choice = excluded.choice, changed_at = excluded.changed_at
 		)
 		INSERT INTO preference_event (contact_id, type_id, from_choice, to_choice, source, actor, wording, locale, campaign_id, at)
-		SELECT $1, type_id, coalesce(before, ''), choice, $5, $6, $7, $8, nullif($9::bigint, 0), $4 FROM wanted`,
+		SELECT $1, type_id, coalesce(before, ''), choice, $5, $6, CASE WHEN $7::text <> '' THEN sha256(convert_to($7, 'UTF8')) END,
+			$8, nullif($9::bigint, 0), $4 FROM wanted`,
 		c.Contact, types, choices, c.At, c.Source, contact.ActorContact, c.Wording, c.Locale, c.Campaign)
 	if err != nil {
 		return false, err
@@ -149,26 +145,6 @@ func chooseTypes(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, error
 	}
 	_, err = tx.Exec(ctx, `UPDATE contact SET chosen_at = $2 WHERE id = $1`, c.Contact, c.At)
 	return true, err
-}
-
-// Events returns a contact's consent events, oldest first.
-func (db *DB) Events(ctx context.Context, id contact.ID) ([]contact.Event, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT id, contact_id, coalesce(address, ''), purpose, from_basis, to_basis, source, actor, wording, locale,
-			coalesce(campaign_id, 0), comment, at
-		FROM consent_event WHERE contact_id = $1 ORDER BY id`, id)
-	if err != nil {
-		return nil, fmt.Errorf("read consent events: %w", err)
-	}
-	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e contact.Event, err error) {
-		err = row.Scan(&e.ID, &e.Contact, &e.Address, &e.Purpose, &e.From, &e.To, &e.Source, &e.Actor, &e.Wording,
-			&e.Locale, &e.Campaign, &e.Comment, &e.At)
-		return e, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read consent events: %w", err)
-	}
-	return slices.Clip(events), nil
 }
 
 // SenderName returns whose mail a campaign was, or "" for one that is gone.

@@ -46,11 +46,12 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 	}
 	_, err = tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE upgrading ON COMMIT DROP AS
-		SELECT c.id, c.address, c.no_mailings, coalesce(s.sends, 0) AS sends
+		SELECT c.id, c.no_mailings, coalesce(s.sends, 0) AS sends
 		FROM contact c LEFT JOIN (
 			SELECT contact_id, count(*) AS sends FROM legacy_mailing
 			WHERE status IN ('sent', 'opened', 'clicked', 'bounced') GROUP BY contact_id) s ON s.contact_id = c.id
-		WHERE c.upgraded_at IS NULL AND c.deleted_at IS NULL`)
+		WHERE c.upgraded_at IS NULL AND c.deleted_at IS NULL
+		FOR NO KEY UPDATE OF c`)
 	if err != nil {
 		return n, err
 	}
@@ -110,20 +111,12 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 // an existing row is replaced only by a withdrawal, and only when it came from
 // the upgrade itself.
 func grandfather(ctx context.Context, tx pgx.Tx, u contact.Upgrade, purpose gating.Purpose, basis gating.LegalBasis, condition string) (int64, error) {
-	tag, err := tx.Exec(ctx, `
-		WITH changing AS (
-			SELECT g.id, g.address, coalesce(e.basis, '') AS before
+	tag, err := tx.Exec(ctx, recordEvents(`
+			SELECT g.id, $1::text, $2::text, NULL::timestamptz, $3::text, $4::text, '', '', NULL::bigint, '', $5::timestamptz
 			FROM upgrading g LEFT JOIN consent e ON e.contact_id = g.id AND e.purpose = $1
 			WHERE (`+condition+`)
-			AND (e.contact_id IS NULL OR $2 = 'withdrawn' AND e.source = $3 AND e.basis <> $2)
-		), event AS (
-			INSERT INTO consent_event (contact_id, address, purpose, from_basis, to_basis, source, actor, comment, at)
-			SELECT id, address, $1, before, $2, $3, $4, $5, $6 FROM changing RETURNING id, contact_id)
-		INSERT INTO consent (contact_id, purpose, basis, event_id, source)
-		SELECT contact_id, $1, $2, id, $3 FROM event
-		ON CONFLICT (contact_id, purpose) DO UPDATE SET basis = excluded.basis, event_id = excluded.event_id,
-			source = excluded.source, expires_at = NULL`,
-		purpose, string(basis), gating.SourceMigration, u.Actor, "", u.Now)
+			AND (e.contact_id IS NULL OR $2 = 'withdrawn' AND e.source = $3 AND e.basis <> $2)`),
+		purpose, string(basis), gating.SourceMigration, u.Actor, u.Now)
 	return tag.RowsAffected(), err
 }
 

@@ -24,6 +24,8 @@ CREATE TABLE contact (
     bounces       integer NOT NULL DEFAULT 0,     -- in a row
     chosen_at     timestamptz,                    -- last choice of subscription types
     awaiting_confirmation boolean NOT NULL DEFAULT false,
+    -- Salts the digests in the ledger; gone when the contact is erased.
+    salt          bytea DEFAULT uuid_send(gen_random_uuid()),
     CHECK ((address IS NULL) = (address_digest IS NULL))
 );
 CREATE INDEX contact_address ON contact (address) WHERE address IS NOT NULL;
@@ -64,23 +66,55 @@ CREATE TABLE subscription_type_name (
     PRIMARY KEY (type_id, language)
 );
 
--- The ledger of consent: one row for each change, never changed itself.
+-- What people saw when they chose, each text once.
+CREATE TABLE wording (
+    hash bytea PRIMARY KEY, -- SHA-256 of the text
+    text text NOT NULL
+);
+
+-- The ledger of consent: one row for each change, never changed itself. It
+-- holds no personal data: what the digests stand for is kept beside it, and
+-- can be erased without breaking the chain.
 CREATE TABLE consent_event (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     contact_id bigint NOT NULL REFERENCES contact,
-    address    text,
     purpose    text NOT NULL,
     from_basis text NOT NULL DEFAULT '',
-    to_basis   text NOT NULL,
+    to_basis   text NOT NULL CHECK (to_basis <> ''),
+    expires_at timestamptz,
     source     text NOT NULL,
     actor      text NOT NULL,
-    wording    text NOT NULL DEFAULT '',
+    wording    bytea REFERENCES wording,
     locale     text NOT NULL DEFAULT '',
     campaign_id bigint,
-    comment    text NOT NULL DEFAULT '' CHECK (char_length(comment) <= 255),
-    at         timestamptz NOT NULL
+    address_digest bytea, -- SHA-256 of the contact's salt and the address at the time
+    comment_digest bytea, -- the same of the comment
+    at         timestamptz NOT NULL,
+    hash       bytea NOT NULL -- covers this row and the hash before it for the contact
 );
-CREATE INDEX consent_event_contact ON consent_event (contact_id, id);
+CREATE UNIQUE INDEX consent_event_contact ON consent_event (contact_id, id);
+
+-- The addresses and comments that the ledger's digests stand for.
+CREATE TABLE known_address (
+    contact_id bigint NOT NULL REFERENCES contact,
+    digest     bytea NOT NULL,
+    address    text NOT NULL,
+    PRIMARY KEY (contact_id, digest)
+);
+CREATE TABLE consent_comment (
+    event_id bigint PRIMARY KEY REFERENCES consent_event,
+    comment  text NOT NULL CHECK (char_length(comment) BETWEEN 1 AND 255)
+);
+
+CREATE FUNCTION consent_event_hash(previous bytea, contact_id bigint, purpose text, from_basis text, to_basis text,
+    expires_at timestamptz, source text, wording bytea, locale text, campaign_id bigint, address_digest bytea,
+    comment_digest bytea, at timestamptz, actor text) RETURNS bytea LANGUAGE sql IMMUTABLE
+RETURN sha256(coalesce(previous, '') || convert_to(
+    contact_id || '|' || purpose || '|' || from_basis || '|' || to_basis
+    || '|' || coalesce((extract(epoch FROM expires_at) * 1000000)::bigint::text, '') || '|' || source
+    || '|' || coalesce(encode(wording, 'hex'), '') || '|' || locale || '|' || coalesce(campaign_id::text, '')
+    || '|' || coalesce(encode(address_digest, 'hex'), '') || '|' || coalesce(encode(comment_digest, 'hex'), '')
+    || '|' || (extract(epoch FROM at) * 1000000)::bigint || '|' || actor, 'UTF8'));
 
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -101,6 +135,7 @@ CREATE TABLE consent (
     basis      text NOT NULL CHECK (basis <> ''),
     event_id   bigint NOT NULL REFERENCES consent_event,
     source     text NOT NULL,
+    since      timestamptz NOT NULL, -- when the event happened
     expires_at timestamptz,
     PRIMARY KEY (contact_id, purpose)
 );
@@ -122,7 +157,7 @@ CREATE TABLE preference_event (
     to_choice  text NOT NULL,
     source     text NOT NULL,
     actor      text NOT NULL,
-    wording    text NOT NULL DEFAULT '',
+    wording    bytea REFERENCES wording,
     locale     text NOT NULL DEFAULT '',
     campaign_id bigint,
     at         timestamptz NOT NULL
@@ -165,6 +200,6 @@ CREATE TABLE sealed_secret (
 
 -- +goose Down
 DROP TABLE sealed_secret, setting_change, suppression, preference_event, preference, consent,
-    consent_event, subscription_type_name, subscription_type, interest_mapping, legacy_interest,
+    consent_comment, known_address, consent_event, wording, subscription_type_name, subscription_type, interest_mapping, legacy_interest,
     legacy_mailing, contact, company;
-DROP FUNCTION refuse_change;
+DROP FUNCTION refuse_change, consent_event_hash;
