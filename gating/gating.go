@@ -6,7 +6,10 @@
 // nothing of databases, networks or words for people to read.
 package gating
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // DefaultBounceLimit is how many bounces in a row end a contact's mail when
 // the tenant has set nothing else.
@@ -73,65 +76,173 @@ type Verdict struct {
 // an override lifts NoConsent, BasisNotAccepted and TypeNotChosen only, and
 // the verdict names what it lifted.
 func Decide(f Facts, p Policy) Verdict {
-	block := func(r Reason, event int64) Verdict {
-		return Verdict{Reason: r, Event: event, PolicyVersion: p.Version}
+	i := inquiry{facts: &f, policy: &p, suppressed: readSuppressions(f.Suppressions, p.Type.ID)}
+	v := Verdict{PolicyVersion: p.Version}
+	for _, r := range questions {
+		holds, event := i.ask(r)
+		switch {
+		case !holds:
+		case p.Override && r.liftable():
+			v.Lifted = append(v.Lifted, r)
+		default:
+			v.Send, v.Reason, v.Event = !r.Blocks(), r, event
+			v.Lifted = nil // nothing was lifted that mattered
+			return v
+		}
 	}
-	send := func(r Reason, event int64, lifted []Reason) Verdict {
-		return Verdict{Send: true, Reason: r, Event: event, Lifted: lifted, PolicyVersion: p.Version}
+	v.Send, v.Reason, v.Event = true, Consented, f.Emarketing.Event
+	if !f.Emarketing.Basis.Granted() && len(v.Lifted) == 0 {
+		v.Reason, v.Event = PrivacyOff, 0
 	}
+	return v
+}
 
+// Step is one row of the table, asked about one person.
+type Step struct {
+	Reason  Reason
+	Holds   bool
+	Lifted  bool // it holds, and the override lifts it
+	Decided bool // the verdict rests on it
+	// Found are the facts that the row looks at, as name=value.
+	Found []string
+}
+
+// Explain asks every row of the table in order, also those behind the one that
+// decides. Its verdict is Decide's.
+func Explain(f Facts, p Policy) ([]Step, Verdict) {
+	i := inquiry{facts: &f, policy: &p, suppressed: readSuppressions(f.Suppressions, p.Type.ID)}
+	v := Decide(f, p)
+	steps := make([]Step, 0, len(questions)+1)
+	for _, r := range questions {
+		holds, _ := i.ask(r)
+		steps = append(steps, Step{Reason: r, Holds: holds, Lifted: holds && p.Override && r.liftable(),
+			Decided: r == v.Reason, Found: i.found(r)})
+	}
+	if v.Reason == Consented || v.Reason == PrivacyOff {
+		steps = append(steps, Step{Reason: v.Reason, Holds: true, Decided: true, Found: i.found(Withdrawn)})
+	}
+	return steps, v
+}
+
+// questions are the rows of the table in order, but for the last: who gets
+// past all of them is mailed.
+var questions = [...]Reason{
 	// Whatever the class: nobody is mailed who cannot or must not be reached.
-	switch s := readSuppressions(f.Suppressions, p.Type.ID); {
-	case !f.AddressValid:
-		return block(NoAddress, 0)
-	case s.complained:
-		return block(Complained, 0)
-	case s.all:
-		return block(Suppressed, 0)
-	case s.bounced || f.BouncesInRow >= p.bounceLimit():
-		return block(Bounced, 0)
-	case f.Left:
-		return block(Left, 0)
-	case p.Class == Service:
-		return send(ServiceNotice, 0, nil)
-
+	NoAddress, Complained, Suppressed, Bounced, Left, ServiceNotice,
 	// What the contact, or the company, has said.
-	case f.Emarketing.Basis == BasisWithdrawn:
-		return block(Withdrawn, f.Emarketing.Event)
-	case f.TwinWithdrawn:
-		return block(Withdrawn, f.TwinEvent)
-	case s.marketing:
-		return block(Withdrawn, 0)
-	case f.NoMailings:
-		return block(NoMailings, 0)
-	case f.CompanyNoMailings:
-		return block(CompanyNoMailings, 0)
-	case p.Type.ID != 0 && (s.byType || f.Preference != PreferenceIn && f.Preference != PreferenceUnset):
+	Withdrawn, NoMailings, CompanyNoMailings, TypeOptedOut, Unconfirmed,
+	// What E-marketing privacy adds.
+	NoConsent, BasisNotAccepted, TypeNotChosen,
+	Duplicate,
+}
+
+// liftable reports whether an override lifts the reason.
+func (r Reason) liftable() bool { return r == NoConsent || r == BasisNotAccepted || r == TypeNotChosen }
+
+// inquiry is the facts and rules of one decision.
+type inquiry struct {
+	facts      *Facts
+	policy     *Policy
+	suppressed suppressionSet
+}
+
+// ask reports whether a row's condition holds, and the consent event that says
+// so.
+func (i *inquiry) ask(r Reason) (holds bool, event int64) {
+	f, p, s := i.facts, i.policy, i.suppressed
+	switch r {
+	case NoAddress:
+		return !f.AddressValid, 0
+	case Complained:
+		return s.complained, 0
+	case Suppressed:
+		return s.all, 0
+	case Bounced:
+		return s.bounced || f.BouncesInRow >= p.bounceLimit(), 0
+	case Left:
+		return f.Left, 0
+	case ServiceNotice:
+		return p.Class == Service, 0
+	case Withdrawn:
+		switch {
+		case f.Emarketing.Basis == BasisWithdrawn:
+			return true, f.Emarketing.Event
+		case f.TwinWithdrawn:
+			return true, f.TwinEvent
+		}
+		return s.marketing, 0
+	case NoMailings:
+		return f.NoMailings, 0
+	case CompanyNoMailings:
+		return f.CompanyNoMailings, 0
+	case TypeOptedOut:
 		// A preference that nobody knows may well have meant no.
-		return block(TypeOptedOut, 0)
-	case f.AwaitingConfirmation && !f.Emarketing.Basis.Granted():
-		return block(Unconfirmed, 0)
+		said := f.Preference != PreferenceIn && f.Preference != PreferenceUnset
+		return p.Type.ID != 0 && (s.byType || said), 0
+	case Unconfirmed:
+		return f.AwaitingConfirmation && !f.Emarketing.Basis.Granted(), 0
+	case NoConsent:
+		return p.Privacy && (!f.Emarketing.Basis.Granted() || f.Emarketing.ExpiredAt(p.Now)), f.Emarketing.Event
+	case BasisNotAccepted:
+		explicit := f.Emarketing.Basis == BasisConsent || f.Emarketing.Basis == BasisSoftOptIn
+		return p.Privacy && p.ExplicitOnly && !explicit, f.Emarketing.Event
+	case TypeNotChosen:
+		// Who never chose has no last choice for a type to be newer than.
+		newer := !f.LastChoice.IsZero() && p.Type.Created.After(f.LastChoice)
+		return p.Privacy && p.Type.ID != 0 && newer && f.Preference == PreferenceUnset, f.Emarketing.Event
+	case Duplicate:
+		return f.Duplicate, 0
 	}
+	return true, 0 // default deny: a row that nobody knows holds
+}
 
-	// What E-marketing privacy adds, and an override may lift.
-	var lifted []Reason
-	for _, r := range privacyReasons(f, p) {
-		if r == "" {
-			continue
+// found names the facts that a row looks at.
+func (i *inquiry) found(r Reason) []string {
+	f, p := i.facts, i.policy
+	pair := func(name string, value any) string {
+		if t, ok := value.(time.Time); ok {
+			value = "never"
+			if !t.IsZero() {
+				value = t.UTC().Format(time.RFC3339)
+			}
 		}
-		if !p.Override {
-			return block(r, f.Emarketing.Event)
+		if value == "" || value == LegalBasis("") || value == Preference("") {
+			value = "none"
 		}
-		lifted = append(lifted, r)
+		return fmt.Sprintf("%s=%v", name, value)
 	}
-
-	switch {
-	case f.Duplicate:
-		return block(Duplicate, 0)
-	case !f.Emarketing.Basis.Granted() && len(lifted) == 0:
-		return send(PrivacyOff, 0, nil)
+	basis := pair("emarketing", f.Emarketing.Basis)
+	switch r {
+	case NoAddress:
+		return []string{pair("valid_address", f.AddressValid)}
+	case Complained, Suppressed:
+		return []string{pair("suppressions", len(f.Suppressions))}
+	case Bounced:
+		return []string{pair("bounces_in_row", f.BouncesInRow), pair("limit", p.bounceLimit())}
+	case Left:
+		return []string{pair("left", f.Left)}
+	case ServiceNotice:
+		return []string{pair("class", p.Class)}
+	case Withdrawn:
+		return []string{basis, pair("twin_withdrawn", f.TwinWithdrawn)}
+	case NoMailings:
+		return []string{pair("no_mailings", f.NoMailings)}
+	case CompanyNoMailings:
+		return []string{pair("company_no_mailings", f.CompanyNoMailings)}
+	case TypeOptedOut:
+		return []string{pair("type", p.Type.ID), pair("preference", f.Preference)}
+	case Unconfirmed:
+		return []string{pair("awaiting_confirmation", f.AwaitingConfirmation), basis}
+	case NoConsent:
+		return []string{pair("privacy", p.Privacy), basis, pair("expires", f.Emarketing.Expires)}
+	case BasisNotAccepted:
+		return []string{pair("privacy", p.Privacy), pair("explicit_only", p.ExplicitOnly), basis}
+	case TypeNotChosen:
+		return []string{pair("privacy", p.Privacy), pair("type_created", p.Type.Created), pair("last_choice", f.LastChoice)}
+	case Duplicate:
+		return []string{pair("planned_under_another_contact", f.Duplicate)}
 	}
-	return send(Consented, f.Emarketing.Event, lifted)
+	return nil
 }
 
 func (p Policy) bounceLimit() int {
@@ -139,27 +250,6 @@ func (p Policy) bounceLimit() int {
 		return DefaultBounceLimit
 	}
 	return p.BounceLimit
-}
-
-// privacyReasons returns what speaks against mailing under E-marketing
-// privacy, in table order; empty entries do not apply.
-func privacyReasons(f Facts, p Policy) (found [3]Reason) {
-	if !p.Privacy {
-		return found
-	}
-	if !f.Emarketing.Basis.Granted() || f.Emarketing.ExpiredAt(p.Now) {
-		found[0] = NoConsent
-	}
-	explicit := f.Emarketing.Basis == BasisConsent || f.Emarketing.Basis == BasisSoftOptIn
-	if p.ExplicitOnly && !explicit {
-		found[1] = BasisNotAccepted
-	}
-	// Who never chose has no last choice for a type to be newer than.
-	newType := p.Type.ID != 0 && !f.LastChoice.IsZero() && p.Type.Created.After(f.LastChoice)
-	if newType && f.Preference == PreferenceUnset {
-		found[2] = TypeNotChosen
-	}
-	return found
 }
 
 // suppressionSet is what the suppressions of one address amount to.
