@@ -197,6 +197,7 @@ type ManagePage struct {
 	Types   []TypeChoice
 	Done    string // the key of what was just done: saved, stopped, started; or ""
 	Undo    bool
+	Renew   bool // a yes in person would be worth more than the present basis
 	Expired bool
 }
 
@@ -243,6 +244,22 @@ func (s *Set) Unsubscribe(w io.Writer, p UnsubscribePage) error {
 // Message renders a page that says one thing.
 func (s *Set) Message(w io.Writer, p MessagePage) error { return s.render(w, "message", p.Frame, p) }
 
+// DossierPerson is what is kept about one contact, as tables to read.
+type DossierPerson struct {
+	Exported                               string
+	Facts                                  []DossierFact
+	Consents, Events, Subscriptions, Mails [][]string
+}
+
+// DossierFact is a line about the person; its name is the word dossier.Key.
+type DossierFact struct{ Key, Value string }
+
+// Dossier renders a report of its own that can be printed and mailed: it
+// refers to nothing outside of it.
+func (s *Set) Dossier(w io.Writer, lang string, people []DossierPerson) error {
+	return s.render(w, "dossier", Frame{Language: lang}, people)
+}
+
 // page is what a template sees: the values, and the words of one language.
 type page struct {
 	Values any
@@ -273,7 +290,11 @@ func (p page) Languages() (list []LanguageLink) {
 // render renders into a buffer first: a page comes whole or not at all.
 func (s *Set) render(w io.Writer, name string, f Frame, values any) error {
 	var b bytes.Buffer
-	if err := s.pages[name].ExecuteTemplate(&b, "frame.html", page{Values: values, Frame: f, set: s}); err != nil {
+	frame := "frame.html"
+	if s.pages[name].Lookup("whole") != nil {
+		frame = "whole" // a page that stands alone
+	}
+	if err := s.pages[name].ExecuteTemplate(&b, frame, page{Values: values, Frame: f, set: s}); err != nil {
 		return fmt.Errorf("render page %s: %w", name, err)
 	}
 	_, err := w.Write(b.Bytes())

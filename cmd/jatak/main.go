@@ -29,6 +29,11 @@ type cli struct {
 	Upgrade  upgradeCommand  `cmd:"" help:"Give imported contacts purposes, legal bases and subscriptions."`
 	Settings settingsCommand `cmd:"" help:"Read and change the rules, such as E-marketing privacy."`
 	Campaign campaignCommand `cmd:"" help:"Create, check, launch and follow campaigns."`
+	Consent  consentCommand  `cmd:"" help:"The consent ledger: verify, rebuild, list, change for many."`
+	Contact  contactCommand  `cmd:"" help:"One person's rights: export and erase."`
+	Explain  explainCommand  `cmd:"" help:"Why somebody is mailed or not: every condition, the fact found, and which one decides."`
+	Type     typeCommand     `cmd:"" help:"Subscription types."`
+	Audit    auditCommand    `cmd:"" help:"Who changed what."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

@@ -86,12 +86,12 @@ var ErrNotTheirs = errors.New("only the contact can take back a withdrawal")
 // back by nobody else; a withdrawal by staff may be reversed by staff.
 func NextBasis(current gating.Consent, withdrawnBy, source gating.Source, on bool) (next gating.LegalBasis, changed bool, err error) {
 	switch {
+	case on && source == gating.SourceManagePage && current.Basis != gating.BasisConsent:
+		return gating.BasisConsent, true, nil // also who stood on another basis: a yes is worth more
 	case on && current.Basis.Granted(), !on && current.Basis == gating.BasisWithdrawn:
 		return current.Basis, false, nil
 	case !on:
 		return gating.BasisWithdrawn, true, nil
-	case source == gating.SourceManagePage:
-		return gating.BasisConsent, true, nil
 	case current.Basis == gating.BasisWithdrawn && !(withdrawnBy == gating.SourceUser && source == gating.SourceUser):
 		return current.Basis, false, ErrNotTheirs
 	}

@@ -40,10 +40,12 @@ type InterestMapping struct {
 	Line                       int
 }
 
-// Unknown is a row that names something which is not there.
+// Unknown is a row that cannot be taken: it names something which is not
+// there, or somebody who was erased.
 type Unknown struct {
-	Line int
-	Name string // what it names
+	Line   int
+	Name   string // what it names
+	Erased bool
 }
 
 // Imported counts what an import did.

@@ -91,7 +91,12 @@ func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyCon
 	}
 	err = im.refuse(ctx, unknown, `
 		DELETE FROM new_contact n WHERE company <> '' AND NOT EXISTS (SELECT FROM company c WHERE c.legacy_id = n.company)
-		RETURNING line, company`)
+		RETURNING line, company, false`)
+	if err == nil {
+		err = im.refuse(ctx, unknown, `
+			DELETE FROM new_contact n USING suppression s WHERE s.address_digest = n.address_digest AND s.reason = 'erased'
+			RETURNING n.line, '', true`)
+	}
 	if err != nil {
 		return n, fmt.Errorf("import contacts: %w", err)
 	}
@@ -140,7 +145,7 @@ func (im *Import) Mailings(ctx context.Context, rows iter.Seq2[contact.LegacyMai
 	}
 	err = im.refuse(ctx, unknown, `
 		DELETE FROM new_mailing n WHERE NOT EXISTS (SELECT FROM contact c WHERE c.legacy_id = n.contact)
-		RETURNING line, contact`)
+		RETURNING line, contact, false`)
 	if err != nil {
 		return n, fmt.Errorf("import mailings: %w", err)
 	}
@@ -181,7 +186,7 @@ func (im *Import) refuse(ctx context.Context, unknown func(contact.Unknown), sta
 		return err
 	}
 	var u contact.Unknown
-	_, err = pgx.ForEachRow(rows, []any{&u.Line, &u.Name}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&u.Line, &u.Name, &u.Erased}, func() error {
 		unknown(u)
 		return nil
 	})

@@ -163,6 +163,8 @@ func (s *site) manage(w http.ResponseWriter, r *http.Request) {
 		Frame: s.frame(v), Sender: s.sender(r.Context(), v.link.Campaign), Address: v.profile.Address.Masked(),
 		State: state(v.profile.Emarketing), Expired: v.link.Expired,
 	}
+	basis := v.profile.Emarketing.Basis
+	p.Renew = basis.Granted() && basis != gating.BasisConsent && !v.link.Expired
 	switch done := r.URL.Query().Get("done"); done {
 	case "saved", "stopped", "started":
 		p.Done = done
@@ -242,7 +244,7 @@ func (s *site) choices(v visit, form url.Values) (c contact.Choices, done string
 		off := false
 		c.Emarketing, c.Wording = &off, s.Templates.Text(v.lang, "manage.stop")
 		return c, "stopped"
-	case "start", "undo":
+	case "start", "undo", "renew":
 		on := true
 		c.Emarketing, c.Wording = &on, s.Templates.Text(v.lang, "manage."+action)
 		return c, "started"

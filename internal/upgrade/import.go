@@ -95,10 +95,12 @@ func taken[From, To any](rows iter.Seq2[From, error], refuse func(*legacycsv.Ref
 func withUnknown(file, column, noun string, refuse func(*legacycsv.Refusal) error, run func(func(contact.Unknown)) (contact.Counts, error)) (contact.Counts, error) {
 	var refuseErr error
 	n, err := run(func(u contact.Unknown) {
-		refuseErr = errors.Join(refuseErr, refuse(&legacycsv.Refusal{
-			File: file, Line: u.Line, Column: column,
-			Reason: fmt.Sprintf("There is no %s %q that could be taken; add it to the export, or mend its own row.", noun, u.Name),
-		}))
+		r := &legacycsv.Refusal{File: file, Line: u.Line, Column: column,
+			Reason: fmt.Sprintf("There is no %s %q that could be taken; add it to the export, or mend its own row.", noun, u.Name)}
+		if u.Erased {
+			r.Column, r.Reason = "email", "This person was erased, and stays so; take the row out of the export."
+		}
+		refuseErr = errors.Join(refuseErr, refuse(r))
 	})
 	return n, errors.Join(err, refuseErr)
 }

@@ -80,7 +80,7 @@ CREATE TABLE consent_event (
     contact_id bigint NOT NULL REFERENCES contact,
     purpose    text NOT NULL,
     from_basis text NOT NULL DEFAULT '',
-    to_basis   text NOT NULL CHECK (to_basis <> ''),
+    to_basis   text NOT NULL,
     expires_at timestamptz,
     source     text NOT NULL,
     actor      text NOT NULL,
@@ -132,7 +132,7 @@ CREATE TRIGGER consent_event_no_truncate BEFORE TRUNCATE ON consent_event
 CREATE TABLE consent (
     contact_id bigint NOT NULL REFERENCES contact,
     purpose    text NOT NULL,
-    basis      text NOT NULL CHECK (basis <> ''),
+    basis      text NOT NULL, -- '' when a change was undone: never asked, like no row
     event_id   bigint NOT NULL REFERENCES consent_event,
     source     text NOT NULL,
     since      timestamptz NOT NULL, -- when the event happened
@@ -192,6 +192,35 @@ CREATE INDEX setting_change_name ON setting_change (name, version DESC);
 CREATE TRIGGER setting_change_append_only BEFORE UPDATE OR DELETE ON setting_change
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Who did what to whom, beyond what the ledgers above say.
+CREATE TABLE audit (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    actor   text NOT NULL,
+    action  text NOT NULL,
+    contact_id bigint REFERENCES contact,
+    campaign_id bigint,
+    detail  text NOT NULL DEFAULT '', -- no personal data
+    at      timestamptz NOT NULL
+);
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Changes of a basis for many at once, so that they can be undone at once.
+CREATE TABLE bulk_change (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    purpose text NOT NULL,
+    to_basis text NOT NULL,
+    reason  text NOT NULL CHECK (reason <> ''),
+    actor   text NOT NULL,
+    at      timestamptz NOT NULL,
+    undone_at timestamptz
+);
+CREATE TABLE bulk_change_event (
+    bulk_id  bigint NOT NULL REFERENCES bulk_change,
+    event_id bigint NOT NULL REFERENCES consent_event,
+    PRIMARY KEY (bulk_id, event_id)
+);
+
 -- Secrets of this installation, sealed under a configured key.
 CREATE TABLE sealed_secret (
     name   text PRIMARY KEY,
@@ -199,7 +228,7 @@ CREATE TABLE sealed_secret (
 );
 
 -- +goose Down
-DROP TABLE sealed_secret, setting_change, suppression, preference_event, preference, consent,
+DROP TABLE sealed_secret, bulk_change_event, bulk_change, audit, setting_change, suppression, preference_event, preference, consent,
     consent_comment, known_address, consent_event, wording, subscription_type_name, subscription_type, interest_mapping, legacy_interest,
     legacy_mailing, contact, company;
 DROP FUNCTION refuse_change, consent_event_hash;

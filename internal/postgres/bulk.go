@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// selected holds for a contact c with the E-marketing, or other, consent e that
+// a selection asks for. The parameters are those of selectionArguments.
+const selected = `
+	c.deleted_at IS NULL
+	AND ($2::text = '' OR EXISTS (SELECT FROM company co WHERE co.id = c.company_id AND lower(co.name) = lower($2)))
+	AND ($3::text = '' OR c.language = $3 OR c.language LIKE $3 || '-%')
+	AND ($4::text = '' OR coalesce(e.basis, '') = CASE WHEN $4 = 'none' THEN '' ELSE $4 END)
+	AND ($5::text = '' OR e.source = $5)
+	AND ($6::timestamptz IS NULL OR e.expires_at <= $6)`
+
+func selectionArguments(purpose gating.Purpose, s contact.Selection) []any {
+	var expires *time.Time
+	if !s.ExpiresBefore.IsZero() {
+		expires = &s.ExpiresBefore
+	}
+	return []any{purpose, s.Company, s.Language, s.Basis, s.Source, expires}
+}
+
+// Selected streams the contacts of a selection with their consent.
+func (db *DB) Selected(ctx context.Context, purpose gating.Purpose, s contact.Selection) iter.Seq2[contact.Standing, error] {
+	return func(yield func(contact.Standing, error) bool) {
+		rows, err := db.pool.Query(ctx, `
+			SELECT c.id, c.email, c.first_name, c.last_name, coalesce(e.basis, ''), coalesce(e.source, ''),
+				coalesce(e.since, 'epoch'), coalesce(e.expires_at, 'epoch')
+			FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
+			WHERE`+selected+` ORDER BY c.id`, selectionArguments(purpose, s)...)
+		if err != nil {
+			yield(contact.Standing{}, fmt.Errorf("read a selection: %w", err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var c contact.Standing
+			err := rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Basis, &c.Source, &c.Since, &c.Expires)
+			if err != nil || !yield(c, nil) {
+				break
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(contact.Standing{}, fmt.Errorf("read a selection: %w", err))
+		}
+	}
+}
+
+// ChangeBasis gives a selection another basis, with an event for each contact.
+// Who has withdrawn in person is left out: nobody else can take that back. With
+// DryRun it counts and keeps nothing.
+func (db *DB) ChangeBasis(ctx context.Context, change contact.BulkChange) (r contact.BulkResult, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		r = contact.BulkResult{}
+		_, err := tx.Exec(ctx, `
+			CREATE TEMPORARY TABLE changing ON COMMIT DROP AS
+			SELECT c.id, coalesce(e.basis, '') AS basis, coalesce(e.source, '') AS source
+			FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
+			WHERE`+selected+` FOR NO KEY UPDATE OF c`, selectionArguments(change.Purpose, change.Selection)...)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `
+			SELECT count(*), count(*) FILTER (WHERE basis = $1),
+				count(*) FILTER (WHERE basis = 'withdrawn' AND basis <> $1 AND source <> 'user') FROM changing`, change.Basis).
+			Scan(&r.Selected, &r.Unchanged, &r.Withdrawn)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `
+			INSERT INTO bulk_change (purpose, to_basis, reason, actor, at) VALUES ($1, $2, $3, $4, $5) RETURNING id`,
+			change.Purpose, change.Basis, change.Reason, change.Actor, change.Now).Scan(&r.ID)
+		if err != nil {
+			return err
+		}
+		const changes = `basis <> $2 AND NOT (basis = 'withdrawn' AND source <> 'user')`
+		_, err = tx.Exec(ctx, recordEvents(`
+			SELECT id, $1::text, $2::text, NULL::timestamptz, 'user', $3::text, '', '', NULL::bigint, $4::text, $5::timestamptz
+			FROM changing WHERE `+changes), change.Purpose, change.Basis, change.Actor, change.Reason, change.Now)
+		if err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO bulk_change_event (bulk_id, event_id)
+			SELECT $3, e.event_id FROM (SELECT id FROM changing WHERE `+changes+`) k
+			JOIN consent e ON e.contact_id = k.id AND e.purpose = $1`, change.Purpose, change.Basis, r.ID)
+		if err != nil {
+			return err
+		}
+		r.Changed = tag.RowsAffected()
+		if change.DryRun || r.Changed == 0 {
+			r.ID = 0
+			return errDryRun
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDryRun) {
+		return contact.BulkResult{}, fmt.Errorf("change the basis of a selection: %w", err)
+	}
+	return r, nil
+}
+
+// UndoBasis takes a bulk change back, with an event for each contact whose
+// basis is still the one it wrote. What was said since stays.
+func (db *DB) UndoBasis(ctx context.Context, id int64, actor string, now time.Time) (r contact.BulkResult, err error) {
+	r.ID = id
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		var purpose gating.Purpose
+		err := tx.QueryRow(ctx, `
+			UPDATE bulk_change SET undone_at = $2 WHERE id = $1 AND undone_at IS NULL RETURNING purpose`, id, now).Scan(&purpose)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("there is no change %d that could be undone", id)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			CREATE TEMPORARY TABLE undoing ON COMMIT DROP AS
+			SELECT c.id, v.id AS event_id, v.from_basis FROM bulk_change_event b JOIN consent_event v ON v.id = b.event_id
+			JOIN contact c ON c.id = v.contact_id WHERE b.bulk_id = $1 AND c.deleted_at IS NULL FOR NO KEY UPDATE OF c`, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM undoing`).Scan(&r.Selected); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, recordEvents(`
+			SELECT u.id, $1::text, u.from_basis, NULL::timestamptz, 'user', $2::text, '', '', NULL::bigint, $3::text, $4::timestamptz
+			FROM undoing u JOIN consent e ON e.contact_id = u.id AND e.purpose = $1 AND e.event_id = u.event_id`),
+			purpose, actor, fmt.Sprintf("undo of change %d", id), now)
+		r.Changed = tag.RowsAffected()
+		r.Unchanged = r.Selected - r.Changed
+		return err
+	})
+	if err != nil {
+		return contact.BulkResult{}, fmt.Errorf("undo: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// SubscriptionType is a kind of mailing as it is kept.
+type SubscriptionType struct {
+	Key      string            `json:"key"`
+	Names    map[string]string `json:"names"` // by language
+	Created  time.Time         `json:"created"`
+	Retired  bool              `json:"retired"`
+	ChosenBy int64             `json:"chosen_by"` // contacts with a preference for it
+}
+
+// Types returns all subscription types, those that are retired last.
+func (db *DB) Types(ctx context.Context) ([]SubscriptionType, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT t.key, (SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id),
+			t.created_at, t.retired_at IS NOT NULL, (SELECT count(*) FROM preference p WHERE p.type_id = t.id)
+		FROM subscription_type t ORDER BY t.retired_at IS NOT NULL, t.position, t.id`)
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[SubscriptionType])
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	return list, nil
+}
+
+// CreateType makes a subscription type, last in order.
+func (db *DB) CreateType(ctx context.Context, t contact.NewType, now time.Time) error {
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		var id int64
+		err := tx.QueryRow(ctx, `
+			INSERT INTO subscription_type (key, position, created_at)
+			SELECT $1, coalesce(max(position) + 1, 0), $2 FROM subscription_type RETURNING id`, t.Key, now).Scan(&id)
+		if err != nil {
+			return err
+		}
+		return nameType(ctx, tx, id, t.Names)
+	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
+		return fmt.Errorf("there is a subscription type %q already", t.Key)
+	}
+	if err != nil {
+		return fmt.Errorf("create subscription type: %w", err)
+	}
+	return nil
+}
+
+// RenameType gives a type other names; languages that are not named stay.
+func (db *DB) RenameType(ctx context.Context, t contact.NewType) error {
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		var id int64
+		err := tx.QueryRow(ctx, `SELECT id FROM subscription_type WHERE key = $1 FOR UPDATE`, t.Key).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("there is no subscription type %q", t.Key)
+		}
+		if err != nil {
+			return err
+		}
+		return nameType(ctx, tx, id, t.Names)
+	})
+	if err != nil {
+		return fmt.Errorf("rename subscription type: %w", err)
+	}
+	return nil
+}
+
+func nameType(ctx context.Context, tx pgx.Tx, id int64, names map[string]string) error {
+	for language, name := range names {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO subscription_type_name (type_id, language, name) VALUES ($1, $2, $3)
+			ON CONFLICT (type_id, language) DO UPDATE SET name = excluded.name`, id, language, name)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RetireType takes a type out of use: nobody is shown it, no new campaign can
+// have it, and what people said about it is kept.
+func (db *DB) RetireType(ctx context.Context, key string, now time.Time) error {
+	tag, err := db.pool.Exec(ctx, `UPDATE subscription_type SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL`, key, now)
+	if err != nil {
+		return fmt.Errorf("retire subscription type: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("there is no subscription type %q in use", key)
+	}
+	return nil
+}
