@@ -2,12 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
 	"fmt"
+	"iter"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/settings"
@@ -50,6 +56,81 @@ type campaignReportCommand struct {
 	Database settings.Database `embed:""`
 	ID       campaign.ID       `arg:"" help:"The campaign's number."`
 	JSON     bool              `help:"Print the counts as one JSON object on stdout." name:"json"`
+	People   bool              `help:"List the contacts behind the numbers as CSV: before launch as it would be now, after it from the books."`
+	Reason   gating.Reason     `help:"With --people: only those with this reason." placeholder:"REASON"`
+	After    contact.ID        `help:"With --people: go on after this contact." placeholder:"ID"`
+	Limit    int               `help:"With --people: how many lines at most." default:"1000"`
+}
+
+// Validate refuses what makes no sense.
+func (r *campaignReportCommand) Validate() error {
+	if r.Reason != "" && !slices.Contains(gating.Reasons(), r.Reason) {
+		return fmt.Errorf("there is no reason %q; there are %v", r.Reason, gating.Reasons())
+	}
+	if r.Limit < 1 {
+		return fmt.Errorf("--limit is at least 1, not %d", r.Limit)
+	}
+	return nil
+}
+
+// people lists the contacts behind the report's numbers.
+func (r *campaignReportCommand) people(ctx context.Context, c *console, db *postgres.DB, kept campaign.Campaign) error {
+	rows := db.Booked(ctx, kept.ID, r.Reason, r.After, r.Limit)
+	if kept.State == campaign.StateDraft {
+		var err error
+		if rows, err = wouldBeBooked(ctx, db, kept, r.Reason, r.After, r.Limit); err != nil {
+			return err
+		}
+	}
+	w := csv.NewWriter(c.out)
+	_ = w.Write([]string{"contact", "email", "first_name", "last_name", "company", "state", "reason"})
+	for b, err := range rows {
+		if err != nil {
+			return err
+		}
+		_ = w.Write([]string{fmt.Sprint(b.ID), cell(b.Email), cell(b.FirstName), cell(b.LastName), cell(b.Company), string(b.State), string(b.Reason)})
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// wouldBeBooked asks the gate about the audience of a draft.
+func wouldBeBooked(ctx context.Context, db *postgres.DB, kept campaign.Campaign, reason gating.Reason, after contact.ID, limit int) (iter.Seq2[campaign.Booking, error], error) {
+	policy, err := db.Policy(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	policy.Class, policy.Type = kept.Class, kept.Type
+	reasons := map[contact.ID]gating.Reason{}
+	planned := map[contact.Address]bool{}
+	for r, err := range db.Audience(ctx, kept.Type) {
+		if err != nil {
+			return nil, err
+		}
+		r.Facts.Duplicate = planned[r.Address]
+		v := gating.Decide(r.Facts, policy)
+		if v.Send {
+			planned[r.Address] = true
+		}
+		if r.ID > after && (reason == "" || v.Reason == reason) {
+			reasons[r.ID] = v.Reason
+		}
+		if len(reasons) == limit {
+			break
+		}
+	}
+	ids := slices.Sorted(maps.Keys(reasons))
+	return func(yield func(campaign.Booking, error) bool) {
+		for person, err := range db.People(ctx, ids) {
+			b := campaign.Booking{Contact: person, Reason: reasons[person.ID], State: campaign.Pending}
+			if b.Reason.Blocks() {
+				b.State = campaign.Blocked
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+	}, nil
 }
 
 // Run prints the gate report.
@@ -62,6 +143,9 @@ func (r *campaignReportCommand) Run(ctx context.Context, c *console) error {
 	kept, err := db.Campaign(ctx, r.ID)
 	if err != nil {
 		return err
+	}
+	if r.People {
+		return r.people(ctx, c, db, kept)
 	}
 	reports, err := gateReports(ctx, db, kept, time.Now())
 	if err != nil {

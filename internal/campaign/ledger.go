@@ -91,3 +91,10 @@ type Sweep struct {
 	Plans    []ID      // planning that stands still
 	Finished []ID      // campaigns that ended
 }
+
+// Booking is a person behind a number of the books.
+type Booking struct {
+	contact.Contact
+	State  DeliveryState
+	Reason gating.Reason
+}

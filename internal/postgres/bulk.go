@@ -33,28 +33,13 @@ func selectionArguments(purpose gating.Purpose, s contact.Selection) []any {
 
 // Selected streams the contacts of a selection with their consent.
 func (db *DB) Selected(ctx context.Context, purpose gating.Purpose, s contact.Selection) iter.Seq2[contact.Standing, error] {
-	return func(yield func(contact.Standing, error) bool) {
-		rows, err := db.pool.Query(ctx, `
-			SELECT c.id, c.email, c.first_name, c.last_name, coalesce(e.basis, ''), coalesce(e.source, ''),
-				coalesce(e.since, 'epoch'), coalesce(e.expires_at, 'epoch')
-			FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
-			WHERE`+selected+` ORDER BY c.id`, selectionArguments(purpose, s)...)
-		if err != nil {
-			yield(contact.Standing{}, fmt.Errorf("read a selection: %w", err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var c contact.Standing
-			err := rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Basis, &c.Source, &c.Since, &c.Expires)
-			if err != nil || !yield(c, nil) {
-				break
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(contact.Standing{}, fmt.Errorf("read a selection: %w", err))
-		}
-	}
+	return stream(ctx, db, "read a selection", func(rows pgx.Rows) (c contact.Standing, err error) {
+		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Basis, &c.Source, &c.Since, &c.Expires)
+	}, `
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(e.basis, ''), coalesce(e.source, ''),
+			coalesce(e.since, 'epoch'), coalesce(e.expires_at, 'epoch')
+		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
+		WHERE`+selected+` ORDER BY c.id`, selectionArguments(purpose, s)...)
 }
 
 // ChangeBasis gives a selection another basis, with an event for each contact.

@@ -175,23 +175,21 @@ func (db *DB) Books(ctx context.Context, id campaign.ID) (campaign.Report, error
 
 // Sent streams whom a campaign was sent to: the contact's id and address.
 func (db *DB) Sent(ctx context.Context, id campaign.ID) iter.Seq2[contact.Contact, error] {
-	return func(yield func(contact.Contact, error) bool) {
-		rows, err := db.pool.Query(ctx, `
-			SELECT c.id, coalesce(c.address, '') FROM delivery d JOIN contact c ON c.id = d.contact_id
-			WHERE d.campaign_id = $1 AND d.state = 'sent' ORDER BY d.batch, d.contact_id`, id)
-		if err != nil {
-			yield(contact.Contact{}, fmt.Errorf("read whom campaign %d was sent to: %w", id, err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var c contact.Contact
-			if err := rows.Scan(&c.ID, &c.Address); err != nil || !yield(c, nil) {
-				break
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(contact.Contact{}, fmt.Errorf("read whom campaign %d was sent to: %w", id, err))
-		}
-	}
+	return stream(ctx, db, "read whom a campaign was sent to", func(rows pgx.Rows) (c contact.Contact, err error) {
+		return c, rows.Scan(&c.ID, &c.Address)
+	}, `
+		SELECT c.id, coalesce(c.address, '') FROM delivery d JOIN contact c ON c.id = d.contact_id
+		WHERE d.campaign_id = $1 AND d.state = 'sent' ORDER BY d.batch, d.contact_id`, id)
+}
+
+// Booked streams the people of a campaign's books after a contact, in the order
+// of their ids, at most so many; with a reason only those who have it.
+func (db *DB) Booked(ctx context.Context, id campaign.ID, reason gating.Reason, after contact.ID, most int) iter.Seq2[campaign.Booking, error] {
+	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (b campaign.Booking, err error) {
+		return b, rows.Scan(&b.ID, &b.Email, &b.FirstName, &b.LastName, &b.Company, &b.State, &b.Reason)
+	}, `
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), d.state, d.reason
+		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
+		WHERE d.campaign_id = $1 AND d.contact_id > $3 AND ($2 = '' OR d.reason = $2) ORDER BY d.contact_id LIMIT $4`,
+		id, string(reason), after, most)
 }

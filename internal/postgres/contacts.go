@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,41 @@ func (db *DB) FindContacts(ctx context.Context, address contact.Address) ([]cont
 		return nil, fmt.Errorf("find contacts: %w", err)
 	}
 	return ids, nil
+}
+
+// People streams contacts by their ids, in that order.
+func (db *DB) People(ctx context.Context, ids []contact.ID) iter.Seq2[contact.Contact, error] {
+	return stream(ctx, db, "read contacts", func(rows pgx.Rows) (c contact.Contact, err error) {
+		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Company)
+	}, `
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, '')
+		FROM contact c LEFT JOIN company co ON co.id = c.company_id WHERE c.id = ANY($1) ORDER BY c.id`, ids)
+}
+
+// stream yields the rows of a query one by one; doing names it in errors.
+func stream[T any](ctx context.Context, db *DB, doing string, scan func(pgx.Rows) (T, error), query string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		rows, err := db.pool.Query(ctx, query, args...)
+		if err != nil {
+			yield(none, fmt.Errorf("%s: %w", doing, err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			value, err := scan(rows)
+			if err != nil {
+				yield(none, fmt.Errorf("%s: %w", doing, err))
+				return
+			}
+			if !yield(value, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(none, fmt.Errorf("%s: %w", doing, err))
+		}
+	}
 }
 
 // Recipient returns a contact with the facts that the gate decides on.

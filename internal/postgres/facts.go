@@ -88,31 +88,14 @@ func typeParameter(t gating.SubscriptionType) *int64 {
 // in the order of planning, for a report before launch. Duplicate is left for
 // the caller to find.
 func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2[contact.Recipient, error] {
-	return func(yield func(contact.Recipient, error) bool) {
-		rows, err := db.pool.Query(ctx, `
-			SELECT c.id, coalesce(c.address, ''),`+factColumns+`
-			FROM contact c`+factJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
-		if err != nil {
-			yield(contact.Recipient{}, fmt.Errorf("read the audience: %w", err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var r contact.Recipient
-			var s factScan
-			if err := rows.Scan(append([]any{&r.ID, &r.Address}, s.targets()...)...); err != nil {
-				yield(r, fmt.Errorf("read the audience: %w", err))
-				return
-			}
-			r.Facts = s.result()
-			if !yield(r, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(contact.Recipient{}, fmt.Errorf("read the audience: %w", err))
-		}
-	}
+	return stream(ctx, db, "read the audience", func(rows pgx.Rows) (r contact.Recipient, err error) {
+		var s factScan
+		err = rows.Scan(append([]any{&r.ID, &r.Address}, s.targets()...)...)
+		r.Facts = s.result()
+		return r, err
+	}, `
+		SELECT c.id, coalesce(c.address, ''),`+factColumns+`
+		FROM contact c`+factJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
 }
 
 // audienceChunk reads the next contacts to plan, with Duplicate set where a

@@ -91,31 +91,14 @@ func (db *DB) Events(ctx context.Context, id contact.ID) ([]contact.Event, error
 
 // Links streams the whole ledger, contact by contact, oldest first.
 func (db *DB) Links(ctx context.Context) iter.Seq2[contact.Link, error] {
-	return func(yield func(contact.Link, error) bool) {
-		rows, err := db.pool.Query(ctx, `SELECT`+linkColumns+` FROM consent_event v ORDER BY v.contact_id, v.id`)
-		if err != nil {
-			yield(contact.Link{}, fmt.Errorf("read the ledger: %w", err))
-			return
+	return stream(ctx, db, "read the ledger", func(rows pgx.Rows) (l contact.Link, err error) {
+		var expires *time.Time
+		err = rows.Scan(linkTargets(&l, &expires)...)
+		if expires != nil {
+			l.Expires = *expires
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var l contact.Link
-			var expires *time.Time
-			if err := rows.Scan(linkTargets(&l, &expires)...); err != nil {
-				yield(l, fmt.Errorf("read the ledger: %w", err))
-				return
-			}
-			if expires != nil {
-				l.Expires = *expires
-			}
-			if !yield(l, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(contact.Link{}, fmt.Errorf("read the ledger: %w", err))
-		}
-	}
+		return l, err
+	}, `SELECT`+linkColumns+` FROM consent_event v ORDER BY v.contact_id, v.id`)
 }
 
 // VerifyLedger walks every event and holds its hash against what it covers, and
