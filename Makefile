@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities fuzz clean
+.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,11 @@ tidy:
 
 vulnerabilities:
 	@script/check-vulnerabilities
+
+bench-gate: ## Import, upgrade and gate report of a million contacts (ARGS="--contacts N --json")
+	@script/install-deps demo >&2
+	@$(MAKE) build >&2
+	@exec bin/jatak bench gate $(ARGS)
 
 fuzz: ## Each fuzz target for FUZZTIME (10s)
 	@script/fuzz

@@ -306,16 +306,8 @@ func (s *demo) prepareCampaign(ctx context.Context, contacts int) (campaign.ID, 
 	}
 	imported.print(s.out)
 
-	folder, err := examples.Campaign("newsletter")
-	if err != nil {
-		return 0, err
-	}
-	content, err := campaign.Load(folder)
-	if err != nil {
-		return 0, err
-	}
 	// The template is stored before the upgrade, which rewrites its link.
-	id, err := s.db.CreateCampaign(ctx, content, time.Now())
+	id, err := keepSample(ctx, s.db)
 	if err != nil {
 		return 0, err
 	}
@@ -336,6 +328,19 @@ func (s *demo) prepareCampaign(ctx context.Context, contacts int) (campaign.ID, 
 		return 0, err
 	}
 	return id, printGateReports(s.out, reports)
+}
+
+// keepSample keeps the sample campaign as a draft.
+func keepSample(ctx context.Context, db *postgres.DB) (campaign.ID, error) {
+	folder, err := examples.Campaign("newsletter")
+	if err != nil {
+		return 0, err
+	}
+	content, err := campaign.Load(folder)
+	if err != nil {
+		return 0, err
+	}
+	return db.CreateCampaign(ctx, content, time.Now())
 }
 
 // send launches the campaign, unless an earlier start did, and waits for its end.

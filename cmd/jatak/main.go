@@ -34,6 +34,7 @@ type cli struct {
 	Explain  explainCommand  `cmd:"" help:"Why somebody is mailed or not: every condition, the fact found, and which one decides."`
 	Type     typeCommand     `cmd:"" help:"Subscription types."`
 	Audit    auditCommand    `cmd:"" help:"Who changed what."`
+	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jatak-mail/jatak/examples"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/embedded"
+	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/upgrade"
+)
+
+type benchCommand struct {
+	Gate benchGateCommand `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
+}
+
+type benchGateCommand struct {
+	Contacts int  `help:"How many contacts." default:"1000000"`
+	JSON     bool `help:"Print one JSON object on stdout." name:"json"`
+}
+
+// gateFigures is what benchGateCommand measures.
+type gateFigures struct {
+	Contacts    int     `json:"contacts"`
+	ImportSec   float64 `json:"import_s"`
+	UpgradeSec  float64 `json:"upgrade_s"`
+	ReportSec   float64 `json:"report_s"`
+	ReportRSSMB int64   `json:"report_peak_rss_mb"`
+	VerifySec   float64 `json:"verify_s"`
+	SendOff     int64   `json:"send_off"`
+	SendOn      int64   `json:"send_on"`
+}
+
+// Run measures. The report runs in a process of its own, as a user would start
+// it, so that its memory can be told.
+func (b *benchGateCommand) Run(ctx context.Context, c *console) (err error) {
+	dir, remove, err := embedded.TemporaryFolder()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = remove() }()
+	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
+	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	keys, err := demoKeys(dir)
+	if err != nil {
+		return err
+	}
+	f := gateFigures{Contacts: b.Contacts}
+	export := filepath.Join(dir, "legacy-crm")
+	if err := examples.Generate(export, b.Contacts, examples.Seed); err != nil {
+		return err
+	}
+	clock := time.Now()
+	lap := func(to *float64) {
+		now := time.Now()
+		*to = now.Sub(clock).Seconds()
+		clock = now
+	}
+	if _, err := importExport(ctx, db, keys, export, filepath.Join(dir, "refused.csv")); err != nil {
+		return err
+	}
+	lap(&f.ImportSec)
+	id, err := keepSample(ctx, db)
+	if err != nil {
+		return err
+	}
+	if _, err := upgrade.Run(ctx, db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
+		return err
+	}
+	lap(&f.UpgradeSec)
+	var comparison gateComparison
+	f.ReportRSSMB, err = b.report(ctx, pg.URL(), id, &comparison)
+	if err != nil {
+		return err
+	}
+	lap(&f.ReportSec)
+	f.SendOff, f.SendOn = comparison.SendOff, comparison.SendOn
+	if _, err := db.VerifyLedger(ctx); err != nil {
+		return err
+	}
+	lap(&f.VerifySec)
+	if b.JSON {
+		return writeJSON(c.out, f)
+	}
+	_, err = fmt.Fprintf(c.out, "%s contacts: import %.1f s, upgrade %.1f s, gate report %.1f s and %d MB, ledger verified in %.1f s\n",
+		number(int64(f.Contacts)), f.ImportSec, f.UpgradeSec, f.ReportSec, f.ReportRSSMB, f.VerifySec)
+	return err
+}
+
+// report runs "jatak campaign report" and returns its peak memory in MB.
+func (b *benchGateCommand) report(ctx context.Context, databaseURL string, id campaign.ID, to *gateComparison) (rss int64, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	command := exec.CommandContext(ctx, self, "campaign", "report", fmt.Sprint(id), "--json", "--database-url="+databaseURL)
+	var errors bytes.Buffer
+	command.Stderr = &errors
+	out, err := command.Output()
+	if err != nil {
+		return 0, fmt.Errorf("campaign report: %w: %s", err, strings.TrimSpace(errors.String()))
+	}
+	usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
+	if ok {
+		rss = int64(usage.Maxrss) / 1024 // kilobytes on Linux
+	}
+	return rss, json.NewDecoder(bufio.NewReader(bytes.NewReader(out))).Decode(to)
+}
