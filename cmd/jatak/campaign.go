@@ -109,7 +109,7 @@ func wouldBeBooked(ctx context.Context, db *postgres.DB, kept campaign.Campaign,
 		}
 		r.Facts.Duplicate = planned[r.Address]
 		v := gating.Decide(r.Facts, policy)
-		if v.Send {
+		if v.Send && r.Address != "" {
 			planned[r.Address] = true
 		}
 		if r.ID > after && (reason == "" || v.Reason == reason) {

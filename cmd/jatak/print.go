@@ -66,7 +66,9 @@ func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]boo
 	if !v.Send {
 		return 0
 	}
-	planned[r.Address] = true
+	if r.Address != "" {
+		planned[r.Address] = true
+	}
 	return 1
 }
 

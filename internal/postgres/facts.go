@@ -21,16 +21,29 @@ const (
 		e.basis, e.event_id, e.expires_at, twin.event_id,
 		c.no_mailings AND c.upgraded_at IS NULL, co.no_mailings,
 		p.choice, c.chosen_at, c.awaiting_confirmation, s.entries`
-	factJoins = `
+	baseJoins = `
 		LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = 'emarketing'
 		LEFT JOIN company co ON co.id = c.company_id
-		LEFT JOIN preference p ON p.contact_id = c.id AND p.type_id = $1
+		LEFT JOIN preference p ON p.contact_id = c.id AND p.type_id = $1`
+	// For a few contacts: look up each.
+	factJoins = baseJoins + `
 		LEFT JOIN LATERAL (
 			SELECT te.event_id FROM contact t JOIN consent te ON te.contact_id = t.id AND te.purpose = 'emarketing'
 			WHERE t.address = c.address AND t.id <> c.id AND te.basis = 'withdrawn' LIMIT 1) twin ON true
 		LEFT JOIN LATERAL (
 			SELECT array_agg(ARRAY[s.scope, s.type_id::text, s.reason]) AS entries
 			FROM suppression s WHERE s.address_digest = c.address_digest) s ON true`
+	// For everybody: join whole tables, and look twins up only where an address
+	// is shared.
+	allFactJoins = baseJoins + `
+		LEFT JOIN (SELECT address FROM contact WHERE address IS NOT NULL AND deleted_at IS NULL GROUP BY address HAVING count(*) > 1) shared
+			ON shared.address = c.address
+		LEFT JOIN LATERAL (
+			SELECT te.event_id FROM contact t JOIN consent te ON te.contact_id = t.id AND te.purpose = 'emarketing'
+			WHERE t.address = shared.address AND t.id <> c.id AND te.basis = 'withdrawn' LIMIT 1) twin ON shared.address IS NOT NULL
+		LEFT JOIN (
+			SELECT address_digest, array_agg(ARRAY[scope, type_id::text, reason]) AS entries FROM suppression GROUP BY address_digest) s
+			ON s.address_digest = c.address_digest`
 	personColumns = `c.id, coalesce(c.address, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language`
 )
 
@@ -85,8 +98,9 @@ func typeParameter(t gating.SubscriptionType) *int64 {
 }
 
 // Audience streams everyone on file with the facts that the gate decides on,
-// in the order of planning, for a report before launch. Duplicate is left for
-// the caller to find.
+// in the order of planning, for a report before launch. The address is given
+// only where several contacts share it: Duplicate is left for the caller to
+// find.
 func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2[contact.Recipient, error] {
 	return stream(ctx, db, "read the audience", func(rows pgx.Rows) (r contact.Recipient, err error) {
 		var s factScan
@@ -94,8 +108,8 @@ func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2
 		r.Facts = s.result()
 		return r, err
 	}, `
-		SELECT c.id, coalesce(c.address, ''),`+factColumns+`
-		FROM contact c`+factJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
+		SELECT c.id, coalesce(shared.address, ''),`+factColumns+`
+		FROM contact c`+allFactJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
 }
 
 // audienceChunk reads the next contacts to plan, with Duplicate set where a

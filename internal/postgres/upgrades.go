@@ -99,7 +99,11 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 	if err := convertInterests(ctx, tx, u, &n); err != nil {
 		return n, err
 	}
-	if _, err = tx.Exec(ctx, `UPDATE contact c SET upgraded_at = $1 FROM upgrading g WHERE c.id = g.id`, u.Now); err != nil {
+	_, err = tx.Exec(ctx, `
+		UPDATE contact c SET upgraded_at = $1::timestamptz,
+			chosen_at = coalesce(c.chosen_at, CASE WHEN EXISTS (SELECT FROM preference p WHERE p.contact_id = c.id) THEN $1::timestamptz END)
+		FROM upgrading g WHERE c.id = g.id`, u.Now)
+	if err != nil {
 		return n, err
 	}
 	_, err = tx.Exec(ctx, `ANALYZE contact, consent, preference`)
@@ -191,9 +195,6 @@ func convertInterests(ctx context.Context, tx pgx.Tx, u contact.Upgrade, n *cont
 		), event AS (
 			INSERT INTO preference_event (contact_id, type_id, to_choice, source, actor, at)
 			SELECT contact_id, type_id, choice, $2, $3, $1 FROM kept
-		), chosen AS (
-			UPDATE contact c SET chosen_at = $1
-			FROM (SELECT DISTINCT contact_id FROM kept) k WHERE c.id = k.contact_id AND c.chosen_at IS NULL
 		)
 		SELECT count(*) FILTER (WHERE choice = 'in'), count(*) FILTER (WHERE choice = 'out') FROM kept`,
 		u.Now, gating.SourceMigration, u.Actor).Scan(&n.PreferencesIn, &n.PreferencesOut)
