@@ -112,17 +112,19 @@ func (d *demoCommand) folder() (dir string, remove func() error, err error) {
 
 // demo is the running installation.
 type demo struct {
-	dir     string
-	out     io.Writer
-	log     *slog.Logger
-	db      *postgres.DB
-	bell    *queue.Client
-	keys    *managelink.Keyring
-	inbox   *embedded.Inbox
-	pages   string // address of the recipients' pages
-	inboxAt string
-	stops   []func() error // in the order of starting
-	failed  chan error
+	dir string
+	// temporary says that dir is removed at the end.
+	temporary bool
+	out       io.Writer
+	log       *slog.Logger
+	db        *postgres.DB
+	bell      *queue.Client
+	keys      *managelink.Keyring
+	inbox     *embedded.Inbox
+	pages     string // address of the recipients' pages
+	inboxAt   string
+	stops     []func() error // in the order of starting
+	failed    chan error
 }
 
 func (s *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", args...) }
@@ -136,7 +138,7 @@ func (s *demo) stop() (err error) {
 
 // startDemo starts the servers, the portal and a worker.
 func startDemo(ctx context.Context, dir string, d *demoCommand, out io.Writer, log *slog.Logger) (s *demo, err error) {
-	s = &demo{dir: dir, out: out, log: log, failed: make(chan error, 3)}
+	s = &demo{dir: dir, temporary: d.Data == "", out: out, log: log, failed: make(chan error, 3)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
@@ -303,6 +305,9 @@ func (s *demo) prepareCampaign(ctx context.Context, contacts int) (campaign.ID, 
 	imported, err := importExport(ctx, s.db, s.keys, export, filepath.Join(s.dir, "refused.csv"))
 	if err != nil {
 		return 0, err
+	}
+	if s.temporary {
+		imported.File = "" // gone when the demo ends
 	}
 	imported.print(s.out)
 

@@ -79,9 +79,9 @@ func printGateReports(w io.Writer, g gateComparison) error {
 	}
 	var b strings.Builder
 	row := func(name string, off, on int64, note string) {
-		fmt.Fprintf(&b, "  %-22s %10s %10s  %s\n", name, number(off), number(on), note)
+		fmt.Fprintf(&b, "  %-28s %10s %10s  %s\n", name, number(off), number(on), note)
 	}
-	fmt.Fprintf(&b, "  %-22s %10s %10s\n", "E-marketing privacy", "off", "on")
+	fmt.Fprintf(&b, "  %-28s %10s %10s\n", "E-marketing privacy", "off", "on")
 	for _, r := range gating.Reasons() {
 		if g.Off[r] == 0 && g.On[r] == 0 {
 			continue
@@ -102,7 +102,7 @@ func printGateReports(w io.Writer, g gateComparison) error {
 func printBooks(w io.Writer, kept campaign.Campaign, books campaign.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  campaign %d, %s: %s\n", kept.ID, kept.State, kept.Name)
-	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-28s %10s\n", name, number(n)) }
+	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-36s %10s\n", name, number(n)) }
 	row("audience", books.Audience)
 	row("  sent", books.Sent)
 	for _, s := range []struct {

@@ -35,7 +35,7 @@ type Options struct {
 
 type site struct {
 	Options
-	base string // the path of PublicURL
+	web web.Site
 }
 
 // New returns the site.
@@ -44,7 +44,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Options: o, base: public.Path}
+	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Base: public.Path}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /m/{token}", s.manage)       // the recipient; changes nothing
 	mux.HandleFunc("POST /m/{token}", s.choose)      // the recipient; idempotent
@@ -56,7 +56,7 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", s.home)
 	// There is no check of the request's origin: who does not know the link
 	// cannot forge a request, and a withdrawal must work in every browser.
-	return web.Secure(http.StripPrefix(s.base, s.orNotFound(mux)), o.Templates, o.Log), nil
+	return s.web.Secure(http.StripPrefix(s.web.Base, s.orNotFound(mux))), nil
 }
 
 // orNotFound answers what has no route with a page that says what to do.
@@ -79,7 +79,7 @@ func (s *site) orNotFound(mux *http.ServeMux) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		web.Error(w, r, s.Templates, http.StatusMethodNotAllowed, "bad")
+		s.web.Error(w, r, http.StatusMethodNotAllowed, "bad")
 	})
 }
 
@@ -123,7 +123,7 @@ func (s *site) open(w http.ResponseWriter, r *http.Request, kind managelink.Kind
 }
 
 func (s *site) gone(w http.ResponseWriter, r *http.Request) {
-	web.Error(w, r, s.Templates, http.StatusNotFound, "gone")
+	s.web.Error(w, r, http.StatusNotFound, "gone")
 }
 
 func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -132,7 +132,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.Log.Error("a page could not be served", "pattern", r.Pattern, "error", err)
 	w.Header().Set("Retry-After", "60")
-	web.Error(w, r, s.Templates, http.StatusServiceUnavailable, "error")
+	s.web.Error(w, r, http.StatusServiceUnavailable, "error")
 }
 
 // sender returns whose mails these are; the page does without when it must.
@@ -145,7 +145,7 @@ func (s *site) sender(ctx context.Context, campaign int64) string {
 }
 
 func (s *site) frame(v visit) templates.Frame {
-	return templates.Frame{Language: v.lang, Base: s.base, Switch: true}
+	return templates.Frame{Language: v.lang, Base: s.web.Base, Switch: true}
 }
 
 func (s *site) render(w http.ResponseWriter, r *http.Request, v visit, page func(io.Writer) error) {
@@ -192,7 +192,7 @@ func state(c gating.Consent) templates.EmarketingState {
 // reload asks nothing and repeats nothing.
 func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		web.Error(w, r, s.Templates, formStatus(err), "bad")
+		s.web.Error(w, r, formStatus(err), "bad")
 		return
 	}
 	v, ok := s.open(w, r, managelink.Manage)
@@ -201,7 +201,7 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	}
 	c, done := s.choices(v, r.PostForm)
 	if done == "" {
-		web.Error(w, r, s.Templates, http.StatusBadRequest, "bad")
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
 		return
 	}
 	if _, err := s.Store.Choose(r.Context(), c); err != nil {
@@ -216,7 +216,7 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	if lang := r.PostForm.Get("lang"); lang != "" {
 		query.Set("lang", v.lang)
 	}
-	w.Header().Set("Location", s.base+"/m/"+r.PathValue("token")+"?"+query.Encode())
+	w.Header().Set("Location", s.web.Base+"/m/"+r.PathValue("token")+"?"+query.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -352,7 +352,7 @@ func (s *site) showUnsubscribe(w http.ResponseWriter, r *http.Request, v visit, 
 
 // home is for those who cut the link off.
 func (s *site) home(w http.ResponseWriter, r *http.Request) {
-	web.Error(w, r, s.Templates, http.StatusOK, "home")
+	s.web.Error(w, r, http.StatusOK, "home")
 }
 
 func (s *site) health(w http.ResponseWriter, r *http.Request) {

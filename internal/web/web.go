@@ -68,10 +68,17 @@ func ServeListener(ctx context.Context, listener net.Listener, h http.Handler, l
 // and nothing else: no script at all.
 const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// Site is what all pages of a site have in common; all but Base is required.
+type Site struct {
+	Words *templates.Set
+	Log   *slog.Logger
+	Base  string // the path that the site lives under, without a slash at the end
+}
+
 // Secure adds the headers that keep a page safe, bounds the request, logs it,
 // and turns a panic into the error page. The path is never logged: it holds a
 // credential.
-func Secure(h http.Handler, words *templates.Set, log *slog.Logger) http.Handler {
+func (s Site) Secure(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", policy)
@@ -90,12 +97,12 @@ func Secure(h http.Handler, words *templates.Set, log *slog.Logger) http.Handler
 				if failure == http.ErrAbortHandler {
 					panic(failure)
 				}
-				log.Error("a request failed", "pattern", r.Pattern, "failure", fmt.Sprint(failure))
+				s.Log.Error("a request failed", "pattern", r.Pattern, "failure", fmt.Sprint(failure))
 				if !recorded.written {
-					Error(recorded, r, words, http.StatusInternalServerError, "error")
+					s.Error(recorded, r, http.StatusInternalServerError, "error")
 				}
 			}
-			log.Debug("request", "method", r.Method, "pattern", r.Pattern, "status", recorded.status)
+			s.Log.Debug("request", "method", r.Method, "pattern", r.Pattern, "status", recorded.status)
 		}()
 		h.ServeHTTP(recorded, r)
 	})
@@ -133,11 +140,11 @@ func Render(w http.ResponseWriter, status int, lang string, render func(io.Write
 
 // Error answers with the page of a problem in the reader's language: its
 // title and text are the words kind.title and kind.text.
-func Error(w http.ResponseWriter, r *http.Request, words *templates.Set, status int, kind string) {
-	lang := words.Match(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
+func (s Site) Error(w http.ResponseWriter, r *http.Request, status int, kind string) {
+	lang := s.Words.Match(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
 	err := Render(w, status, lang, func(to io.Writer) error {
-		return words.Message(to, templates.MessagePage{
-			Frame: templates.Frame{Language: lang}, Title: kind + ".title", Text: kind + ".text",
+		return s.Words.Message(to, templates.MessagePage{
+			Frame: templates.Frame{Language: lang, Base: s.Base}, Title: kind + ".title", Text: kind + ".text",
 		})
 	})
 	if err != nil {
