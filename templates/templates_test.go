@@ -1,0 +1,174 @@
+package templates
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jatak-mail/jatak/gating"
+)
+
+func newSet(t *testing.T) *Set {
+	t.Helper()
+	s, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var verb = regexp.MustCompile(`%(\[\d+\])?[a-z]`)
+
+func TestEveryLanguageSaysTheSame(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	if !slices.Contains(s.Languages(), "da") || s.Languages()[0] != DefaultLanguage {
+		t.Fatalf("the languages are %v", s.Languages())
+	}
+	model := s.words[DefaultLanguage]
+	for _, lang := range s.Languages() {
+		for key, want := range model {
+			text := s.words[lang][key]
+			if strings.TrimSpace(text) == "" {
+				t.Errorf("%s.json has no %q", lang, key)
+				continue
+			}
+			verbs := func(s string) []string {
+				found := verb.FindAllString(s, -1)
+				slices.Sort(found)
+				return found
+			}
+			if !slices.Equal(verbs(text), verbs(want)) {
+				t.Errorf("%s.json: %q fills in %v, and %v in %s", lang, key, verbs(text), verbs(want), DefaultLanguage)
+			}
+		}
+		for key := range s.words[lang] {
+			if _, ok := model[key]; !ok {
+				t.Errorf("%s.json: %q is in no other language", lang, key)
+			}
+		}
+	}
+}
+
+func TestEveryReasonHasWords(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, lang := range s.Languages() {
+		for _, r := range gating.Reasons() {
+			for _, key := range []string{"reason." + string(r), "mend." + string(r)} {
+				if s.Text(lang, key) == key {
+					t.Errorf("%s has no words for %s", lang, key)
+				}
+			}
+		}
+	}
+}
+
+var used = regexp.MustCompile(`\.T "([a-z._]+)"`)
+
+func TestPagesAskForWordsThatAreThere(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	names, err := files.ReadDir("pages")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("pages: %v, %v", names, err)
+	}
+	for _, name := range names {
+		page, err := files.ReadFile("pages/" + name.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range used.FindAllStringSubmatch(string(page), -1) {
+			if key := m[1]; !strings.HasSuffix(key, ".") && s.Text(DefaultLanguage, key) == key {
+				t.Errorf("%s asks for %q, which no language has", name.Name(), key)
+			}
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, test := range []struct {
+		name   string
+		wishes []string
+		want   string
+	}{
+		{"nothing asked", nil, "en"},
+		{"what is chosen comes first", []string{"da", "en", "en-GB"}, "da"},
+		{"the contact's own language", []string{"", "da", "en"}, "da"},
+		{"a regional form", []string{"da-DK"}, "da"},
+		{"a browser's list", []string{"", "", "fr;q=0.9, da;q=0.5, en;q=0.1"}, "da"},
+		{"unknown goes on to the next wish", []string{"xx", "da"}, "da"},
+		{"nonsense", []string{"<script>", ";;;q=,", strings.Repeat("a-", 4000)}, "en"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := s.Match(test.wishes...); got != test.want {
+				t.Errorf("Match(%q) = %s, want %s", test.wishes, got, test.want)
+			}
+		})
+	}
+}
+
+func TestTextIsNeverEmpty(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	if got := s.Text("xx", "manage.title"); got != s.Text(DefaultLanguage, "manage.title") {
+		t.Errorf("a language that is not there says %q", got)
+	}
+	if got := s.Text("da", "no.such.key"); got != "no.such.key" {
+		t.Errorf("a key that is not there says %q", got)
+	}
+}
+
+func TestPagesEscapeWhatPeopleWrote(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	const nasty = `"><script>alert(1)</script>`
+	frame := Frame{Language: "da", Switch: true}
+	for name, render := range map[string]func(*bytes.Buffer) error{
+		"manage": func(b *bytes.Buffer) error {
+			return s.Manage(b, ManagePage{Frame: frame, Sender: nasty, Address: nasty, State: EmarketingOn, Types: []TypeChoice{{ID: 1, Name: nasty}}})
+		},
+		"unsubscribe": func(b *bytes.Buffer) error {
+			return s.Unsubscribe(b, UnsubscribePage{Frame: frame, Sender: nasty, Address: nasty, Type: nasty})
+		},
+		"dossier": func(b *bytes.Buffer) error {
+			return s.Dossier(b, "da", []DossierPerson{{Exported: nasty, Facts: []DossierFact{{"email", nasty}}, Events: [][]string{{nasty}}}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b bytes.Buffer
+			if err := render(&b); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(b.String(), "<script") {
+				t.Errorf("the page holds a script:\n%s", b.String())
+			}
+			if !strings.Contains(b.String(), "&lt;script&gt;") {
+				t.Error("the page does not hold the words at all")
+			}
+		})
+	}
+}
+
+func TestAssetsChangeTheirNamesWithTheirContent(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	p := page{Frame: Frame{Base: "/mail"}, set: s}
+	link := p.Link("portal.css")
+	name, ok := strings.CutPrefix(link, "/mail/static/")
+	if !ok || !regexp.MustCompile(`^portal\.[0-9a-f]{12}\.css$`).MatchString(name) {
+		t.Fatalf("the style is at %q", link)
+	}
+	if a, ok := s.Asset(name); !ok || a.Type != "text/css; charset=utf-8" || len(a.Content) == 0 {
+		t.Errorf("Asset(%q) = %q, %d bytes, %v", name, a.Type, len(a.Content), ok)
+	}
+	if _, ok := s.Asset("../strings/en.json"); ok {
+		t.Error("a file that is no asset was given out")
+	}
+}
