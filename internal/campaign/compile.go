@@ -70,11 +70,11 @@ func Compile(c Content) (*Compiled, error) {
 		if cv.Subject, err = cv.compile(v.Subject, known, func(int) escape { return inSubject }); err != nil {
 			return nil, fmt.Errorf("subject of variant %s: %w", lang, err)
 		}
-		if cv.Text, err = cv.compile(v.Text, known, func(int) escape { return inText }); err != nil {
-			return nil, fmt.Errorf("text of variant %s: %w", lang, err)
-		}
 		if cv.HTML, err = cv.compile(v.HTML, known, references(v.HTML)); err != nil {
 			return nil, fmt.Errorf("HTML of variant %s: %w", lang, err)
+		}
+		if cv.Text, err = cv.compile(v.Text, known, func(int) escape { return inText }); err != nil {
+			return nil, fmt.Errorf("text of variant %s: %w", lang, err)
 		}
 		compiled.variants = append(compiled.variants, cv)
 		compiled.byLang[strings.ToLower(lang)] = cv

@@ -59,7 +59,7 @@ func Load(folder fs.FS) (Content, error) {
 	if err := d.Decode(&c); err != nil {
 		return Content{}, fmt.Errorf("campaign.json: %w", jsonError(err, raw))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Content{}, errors.New("campaign.json: something follows the closing brace; remove it")
 	}
 	for lang, v := range c.Variants {
@@ -234,7 +234,8 @@ func Check(c Content) []Problem {
 		for _, p := range linkrewrite.Lint(v.HTML, v.Text, linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
 			all = append(all, Problem{lang, p})
 		}
-		for _, part := range []struct{ name, text string }{{"subject", v.Subject}, {"html", v.HTML}, {"text", v.Text}} {
+		// A text that is made of the HTML has the same mistakes.
+		for _, part := range []struct{ name, text string }{{"subject", v.Subject}, {"html", v.HTML}, {"text", c.Variants[lang].Text}} {
 			if _, err := parseFields(part.text); err != nil {
 				all = append(all, Problem{lang, linkrewrite.Problem{File: part.name, Line: err.Line, Column: err.Column,
 					Code: "merge_field", Mend: err.Mend}})

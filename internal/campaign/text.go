@@ -60,7 +60,6 @@ func (w *textWriter) node(n *html.Node) {
 	case atom.Li:
 		w.block(1)
 		w.text("- ")
-		w.space = false
 		w.children(n)
 		w.block(1)
 		return

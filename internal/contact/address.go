@@ -36,11 +36,16 @@ func ParseAddress(s string) (Address, error) {
 	if !utf8.ValidString(s) {
 		return "", errors.New("the address is not valid UTF-8")
 	}
-	at := strings.LastIndexByte(s, '@')
-	if at < 0 {
+	local, domain, found := strings.Cut(s, "@")
+	switch {
+	case !found:
 		return "", errors.New("the address has no @")
+	case strings.Contains(domain, "@"):
+		return "", errors.New("the address has more than one @")
+	case domain == "":
+		return "", errors.New("nothing stands after the @")
 	}
-	local, domain := strings.ToLower(s[:at]), s[at+1:]
+	local = strings.ToLower(local)
 	if err := checkLocalPart(local); err != nil {
 		return "", err
 	}

@@ -57,11 +57,11 @@ type Inbox struct {
 }
 
 // StartInbox opens the inbox and listens on a free port of this machine.
-func StartInbox(_ context.Context, options InboxOptions) (i *Inbox, err error) {
+func StartInbox(_ context.Context, options InboxOptions) (_ *Inbox, err error) {
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
-	i = &Inbox{served: make(chan error, 1)}
+	i := &Inbox{served: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("inbox: %w", err), i.closeFiles())
@@ -106,7 +106,12 @@ func (i *Inbox) SMTPAddr() string { return i.listener.Addr().String() }
 
 // Close ends the mail server and closes the file.
 func (i *Inbox) Close() error {
+	// A server that has not begun to serve does not know its listener yet.
+	_ = i.listener.Close()
 	err := i.server.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
 	<-i.served
 	return errors.Join(err, i.closeFiles())
 }

@@ -1,0 +1,140 @@
+package upgrade_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/legacycsv"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+	"github.com/jatak-mail/jatak/internal/upgrade"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func digest(a contact.Address) []byte { return []byte("digest of " + a) }
+
+// importFiles imports an export of these files and returns what was refused,
+// as "file:line column".
+func importFiles(t *testing.T, db *postgres.DB, files map[string]string) (n contact.Imported, refused []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	export, err := legacycsv.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Import(t.Context(), func(im *postgres.Import) (err error) {
+		n, err = upgrade.Import(t.Context(), im, export, digest, func(r *legacycsv.Refusal) error {
+			refused = append(refused, strings.Join([]string{r.File, r.Column, r.Reason}, " | "))
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, refused
+}
+
+const header = "id,email,first_name,last_name,company_id,language,no_mailings,left,interests\n"
+
+func TestImportRefusesWhatNamesNothing(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	files := map[string]string{
+		"companies.csv": "id,name,no_mailings\nk1,Åben A/S,0\n",
+		"contacts.csv":  header + "1,anna@example.org,Anna,Å,k1,da,0,0,\n2,bo@example.org,Bo,B,k9,da,0,0,\n3,carla@example.org,Carla,C,,EN,0,0,\n",
+		"mailings.csv":  "contact_id,mailing,sent_at,status\n1,m,2025-01-02,sent\n77,m,2025-01-02,sent\n",
+		"interests.csv": "interest,subscription_type\nNyt,News\nGolf,\n",
+	}
+	n, refused := importFiles(t, db, files)
+	if n.Contacts.Added != 2 || n.Mailings.Added != 1 || n.Interests.Added != 1 || n.Companies.Added != 1 {
+		t.Errorf("taken: %+v", n)
+	}
+	if len(refused) != 2 || !strings.Contains(refused[0], `contacts.csv | company_id | There is no company "k9"`) ||
+		!strings.Contains(refused[1], `mailings.csv | contact_id | There is no contact "77"`) {
+		t.Errorf("refused: %q", refused)
+	}
+
+	// The same once more changes nothing; an erased person does not come back.
+	ids, err := db.FindContacts(t.Context(), "carla@example.org")
+	if err != nil || len(ids) != 1 {
+		t.Fatalf("carla: %v, %v", ids, err)
+	}
+	if err := db.Erase(t.Context(), ids[0], "test", noon); err != nil {
+		t.Fatal(err)
+	}
+	n, refused = importFiles(t, db, files)
+	if n.Contacts.Added+n.Contacts.Changed != 0 || n.Contacts.Unchanged != 1 {
+		t.Errorf("once more: %+v", n.Contacts)
+	}
+	if all := strings.Join(refused, "\n"); !strings.Contains(all, "erased") {
+		t.Errorf("nobody was told of the erased person: %s", all)
+	}
+}
+
+func TestRunRewritesDraftsAndListsYourOwnLinks(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	importFiles(t, db, map[string]string{"contacts.csv": header + "1,anna@example.org,Anna,Å,,da,0,0,\n"})
+	id, err := db.CreateCampaign(t.Context(), campaign.Content{
+		Name: "c", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "da",
+		Variants: map[string]campaign.Variant{"da": {Subject: "s",
+			HTML: `<a href="*|UNSUB|*">afmeld her</a> <a href="https://old.example/bye">Afmeld</a> <a href="https://ours.example/stop">Afmeld</a>`}},
+	}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := upgrade.Options{Actor: "test", LegacyURLs: []string{"https://old.example/bye"}}
+	before, err := db.Campaign(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	dry := options
+	dry.DryRun = true
+	planned, err := upgrade.Run(t.Context(), db, dry, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := db.Campaign(t.Context(), id); err != nil || cmp.Diff(before, same) != "" {
+		t.Errorf("the dry run changed the draft: %v", err)
+	}
+
+	done, err := upgrade.Run(t.Context(), db, options, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned.DryRun = false
+	if diff := cmp.Diff(planned, done); diff != "" {
+		t.Errorf("the dry run promised otherwise: %s", diff)
+	}
+	if done.Contacts != 1 || done.LinksRewritten != 2 || len(done.CustomLinks) != 2 {
+		t.Errorf("done: %+v", done)
+	}
+	after, err := db.Campaign(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	html := after.Content.Variants["da"].HTML
+	if strings.Contains(html, "UNSUB") || strings.Contains(html, "old.example") || !strings.Contains(html, "https://ours.example/stop") {
+		t.Errorf("the draft is now %s", html)
+	}
+
+	again, err := upgrade.Run(t.Context(), db, options, noon)
+	if err != nil || again.Contacts != 0 || again.LinksRewritten != 0 {
+		t.Errorf("once more: %+v, %v", again, err)
+	}
+}
