@@ -52,17 +52,19 @@ type console struct {
 	log      *slog.Logger
 }
 
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(options,
+		kong.Name("jatak"),
+		kong.Description("E-mail campaigns to those who said yes, please. Try it with: jatak demo"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)...)
+}
+
 func run(ctx context.Context, args []string, out, errOut io.Writer) (status int) {
 	var c cli
 	exited := false
-	parser, err := kong.New(&c,
-		kong.Name("jatak"),
-		kong.Description("E-mail campaigns to those who said yes, please. Try it with: jatak demo"),
-		kong.Writers(out, errOut),
-		kong.Exit(func(s int) { exited, status = true, s }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
-	)
+	parser, err := newParser(&c, kong.Writers(out, errOut), kong.Exit(func(s int) { exited, status = true, s }))
 	if err != nil {
 		_, _ = fmt.Fprintln(errOut, "jatak:", err)
 		return 1

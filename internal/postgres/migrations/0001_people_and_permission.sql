@@ -232,14 +232,8 @@ CREATE TABLE bulk_change_event (
     PRIMARY KEY (bulk_id, event_id)
 );
 
--- Secrets of this installation, sealed under a configured key.
-CREATE TABLE sealed_secret (
-    name   text PRIMARY KEY,
-    sealed bytea NOT NULL
-);
-
 -- +goose Down
-DROP TABLE sealed_secret, bulk_change_event, bulk_change, audit, setting_change, suppression, preference_event, preference, consent,
+DROP TABLE bulk_change_event, bulk_change, audit, setting_change, suppression, preference_event, preference, consent,
     consent_comment, known_address, consent_event, wording, subscription_type_name, subscription_type, interest_mapping, legacy_interest,
     legacy_mailing, contact, company;
 DROP FUNCTION consent_event_hash, refuse_change;
