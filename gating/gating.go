@@ -38,6 +38,10 @@ type Facts struct {
 	// zero when never.
 	LastChoice time.Time
 
+	// LastUse is when the present basis was given, or a mail last sent, what
+	// is later. It is needed only under Policy.ConsentLife.
+	LastUse time.Time
+
 	// AwaitingConfirmation: double opt-in was requested and not confirmed.
 	AwaitingConfirmation bool
 
@@ -54,6 +58,8 @@ type Policy struct {
 	Privacy      bool // E-marketing privacy
 	ExplicitOnly bool // with privacy on: accept only consent and soft opt-in
 	BounceLimit  int  // bounces in a row; < 1 means DefaultBounceLimit
+	// ConsentLife is how long a basis counts that is not used; 0: for ever.
+	ConsentLife time.Duration
 
 	Class Class
 	Type  SubscriptionType // ID 0: "Any", or a tenant without types
@@ -182,7 +188,7 @@ func (i *inquiry) ask(r Reason) (holds bool, event int64) {
 	case Unconfirmed:
 		return f.AwaitingConfirmation && !f.Emarketing.Basis.Granted(), 0
 	case NoConsent:
-		return p.Privacy && (!f.Emarketing.Basis.Granted() || f.Emarketing.ExpiredAt(p.Now)), f.Emarketing.Event
+		return p.Privacy && (!f.Emarketing.Basis.Granted() || f.Emarketing.ExpiredAt(p.Now) || p.unused(f.LastUse)), f.Emarketing.Event
 	case BasisNotAccepted:
 		explicit := f.Emarketing.Basis == BasisConsent || f.Emarketing.Basis == BasisSoftOptIn
 		return p.Privacy && p.ExplicitOnly && !explicit, f.Emarketing.Event
@@ -234,7 +240,11 @@ func (i *inquiry) found(r Reason) []string {
 	case Unconfirmed:
 		return []string{pair("awaiting_confirmation", f.AwaitingConfirmation), basis}
 	case NoConsent:
-		return []string{pair("privacy", p.Privacy), basis, pair("expires", f.Emarketing.Expires)}
+		found := []string{pair("privacy", p.Privacy), basis, pair("expires", f.Emarketing.Expires)}
+		if p.ConsentLife > 0 {
+			found = append(found, pair("last_use", f.LastUse), pair("consent_life", p.ConsentLife))
+		}
+		return found
 	case BasisNotAccepted:
 		return []string{pair("privacy", p.Privacy), pair("explicit_only", p.ExplicitOnly), basis}
 	case TypeNotChosen:
@@ -243,6 +253,12 @@ func (i *inquiry) found(r Reason) []string {
 		return []string{pair("planned_under_another_contact", f.Duplicate)}
 	}
 	return nil
+}
+
+// unused reports whether a basis has lost its force by not being used. One
+// whose last use nobody knows has.
+func (p Policy) unused(last time.Time) bool {
+	return p.ConsentLife > 0 && !p.Now.Before(last.Add(p.ConsentLife))
 }
 
 func (p Policy) bounceLimit() int {

@@ -66,6 +66,14 @@ func expires(at time.Time) change {
 	return func(f *gating.Facts, _ *gating.Policy) { f.Emarketing.Expires = at }
 }
 
+const year = 365 * 24 * time.Hour
+
+func life(_ *gating.Facts, p *gating.Policy) { p.ConsentLife = year }
+
+func used(at time.Time) change {
+	return func(f *gating.Facts, _ *gating.Policy) { f.LastUse = at }
+}
+
 func chose(at time.Time) change {
 	return func(f *gating.Facts, _ *gating.Policy) { f.LastChoice = at }
 }
@@ -187,6 +195,10 @@ func TestTheTable(t *testing.T) {
 		{"privacy on blocks who was never asked", is(neverAsked), gating.NoConsent, 0, nil},
 		{"privacy on blocks an unknown basis", is(basis("banana"), anyBasis), gating.NoConsent, ownEvent, nil},
 		{"privacy on blocks a consent that has expired", is(expires(yesterday)), gating.NoConsent, ownEvent, nil},
+		{"a consent that was not used for its life has none", is(life, used(now.Add(-year))), gating.NoConsent, ownEvent, nil},
+		{"a consent that was used holds", is(life, used(now.Add(-year+time.Second))), gating.Consented, ownEvent, nil},
+		{"who knows not when it was used counts it as unused", is(life), gating.NoConsent, ownEvent, nil},
+		{"an unused consent blocks nobody with privacy off", is(life, privacyOff), gating.Consented, ownEvent, nil},
 		{"a consent expires at its time, not after", is(expires(now)), gating.NoConsent, ownEvent, nil},
 		{"a consent holds until it expires", is(expires(tomorrow)), gating.Consented, ownEvent, nil},
 		{"privacy on accepts a legitimate interest", is(basis(gating.BasisLegitimateInterest), anyBasis), gating.Consented, ownEvent, nil},

@@ -15,6 +15,8 @@ type Dossier struct {
 	Subscriptions []DossierType       `json:"subscriptions"`
 	Mails         []DossierMail       `json:"mails"`
 	LegacyMails   []DossierLegacy     `json:"legacy_mailings"`
+	SignUps       []DossierSignUp     `json:"sign_ups"`
+	Notices       []DossierNotice     `json:"notices"` // mails that were sent outside of campaigns
 	Suppressions  []DossierSuppressed `json:"suppressions"`
 	Exported      time.Time           `json:"exported_at"`
 }
@@ -88,4 +90,20 @@ type DossierSuppressed struct {
 	Scope  gating.Scope             `json:"scope"`
 	Reason gating.SuppressionReason `json:"reason"`
 	At     time.Time                `json:"at"`
+}
+
+// DossierSignUp is a request to be mailed.
+type DossierSignUp struct {
+	Purpose   gating.Purpose `json:"purpose"`
+	At        time.Time      `json:"at"`
+	Confirmed *time.Time     `json:"confirmed,omitempty"`
+	Wording   string         `json:"wording"`
+	Locale    string         `json:"locale"`
+}
+
+// DossierNotice is a mail that was sent outside of campaigns.
+type DossierNotice struct {
+	Kind  NoticeKind `json:"kind"`
+	At    time.Time  `json:"at"`
+	State string     `json:"state"`
 }

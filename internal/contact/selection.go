@@ -9,6 +9,7 @@ import (
 // Selection picks contacts by what is known of them. Zero fields pick
 // everybody.
 type Selection struct {
+	Address  Address
 	Company  string
 	Language string // with its regional forms
 	// Basis is the present legal basis of the purpose; "none" picks those who

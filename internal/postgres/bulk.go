@@ -21,14 +21,15 @@ const selected = `
 	AND ($3::text = '' OR c.language = $3 OR c.language LIKE $3 || '-%')
 	AND ($4::text = '' OR coalesce(e.basis, '') = CASE WHEN $4 = 'none' THEN '' ELSE $4 END)
 	AND ($5::text = '' OR e.source = $5)
-	AND ($6::timestamptz IS NULL OR e.expires_at <= $6)`
+	AND ($6::timestamptz IS NULL OR least(e.expires_at, `+lastUse+` + (`+consentLife+`) * interval '1 day') <= $6)
+	AND ($7::text = '' OR c.address = $7)`
 
 func selectionArguments(purpose gating.Purpose, s contact.Selection) []any {
 	var expires *time.Time
 	if !s.ExpiresBefore.IsZero() {
 		expires = &s.ExpiresBefore
 	}
-	return []any{purpose, s.Company, s.Language, s.Basis, s.Source, expires}
+	return []any{purpose, s.Company, s.Language, s.Basis, s.Source, expires, s.Address}
 }
 
 // Selected streams the contacts of a selection with their consent.
@@ -37,7 +38,7 @@ func (db *DB) Selected(ctx context.Context, purpose gating.Purpose, s contact.Se
 		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Basis, &c.Source, &c.Since, &c.Expires)
 	}, `
 		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(e.basis, ''), coalesce(e.source, ''),
-			coalesce(e.since, 'epoch'), coalesce(e.expires_at, 'epoch')
+			coalesce(e.since, 'epoch'), coalesce(least(e.expires_at, `+lastUse+` + (`+consentLife+`) * interval '1 day'), 'epoch')
 		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
 		WHERE`+selected+` ORDER BY c.id`, selectionArguments(purpose, s)...)
 }

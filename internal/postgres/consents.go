@@ -19,7 +19,7 @@ func (db *DB) Profile(ctx context.Context, id contact.ID) (contact.Profile, erro
 	var address *string
 	var expires *time.Time
 	err := db.pool.QueryRow(ctx, `
-		SELECT c.address, c.language, coalesce(e.basis, ''), coalesce(e.event_id, 0), e.expires_at, coalesce(e.source, '')
+		SELECT c.address, c.language, coalesce((SELECT b.counts_as FROM legal_basis b WHERE b.key = e.basis), e.basis, ''), coalesce(e.event_id, 0), e.expires_at, coalesce(e.source, '')
 		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $2
 		WHERE c.id = $1 AND c.deleted_at IS NULL`, id, gating.PurposeEmarketing).
 		Scan(&address, &p.Language, &p.Emarketing.Basis, &p.Emarketing.Event, &expires, &p.EmarketingSource)
@@ -88,7 +88,7 @@ func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, 
 	var current gating.Consent
 	var source gating.Source
 	err := tx.QueryRow(ctx, `
-		SELECT basis, event_id, source FROM consent WHERE contact_id = $1 AND purpose = $2`,
+		SELECT coalesce((SELECT b.counts_as FROM legal_basis b WHERE b.key = basis), basis), event_id, source FROM consent WHERE contact_id = $1 AND purpose = $2`,
 		c.Contact, gating.PurposeEmarketing).Scan(&current.Basis, &current.Event, &source)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, err

@@ -145,6 +145,13 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 		collect(ctx, db, &d.LegacyMails, func(row pgx.CollectableRow) (m contact.DossierLegacy, err error) {
 			return m, row.Scan(&m.Mailing, &m.At, &m.Status)
 		}, `SELECT mailing, sent_at, status FROM legacy_mailing WHERE contact_id = $1 ORDER BY sent_at`, id),
+		collect(ctx, db, &d.SignUps, func(row pgx.CollectableRow) (s contact.DossierSignUp, err error) {
+			return s, row.Scan(&s.Purpose, &s.At, &s.Confirmed, &s.Wording, &s.Locale)
+		}, `SELECT s.purpose, s.requested_at, s.confirmed_at, w.text, s.locale FROM sign_up s JOIN wording w ON w.hash = s.wording
+			WHERE s.contact_id = $1 ORDER BY s.id`, id),
+		collect(ctx, db, &d.Notices, func(row pgx.CollectableRow) (n contact.DossierNotice, err error) {
+			return n, row.Scan(&n.Kind, &n.At, &n.State)
+		}, `SELECT kind, changed_at, state FROM notice WHERE contact_id = $1 ORDER BY id`, id),
 		collect(ctx, db, &d.Suppressions, func(row pgx.CollectableRow) (s contact.DossierSuppressed, err error) {
 			return s, row.Scan(&s.Scope, &s.Reason, &s.At)
 		}, `SELECT scope, reason, at FROM suppression WHERE address_digest = $1 ORDER BY at`, digest),
@@ -200,6 +207,8 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 			`DELETE FROM legacy_mailing WHERE contact_id = $1`,
 			`DELETE FROM legacy_interest WHERE contact_id = $1`,
 			`DELETE FROM preference WHERE contact_id = $1`,
+			`DELETE FROM notice WHERE contact_id = $1`,
+			`DELETE FROM sign_up WHERE contact_id = $1`,
 			`UPDATE delivery SET reply = NULL WHERE contact_id = $1 AND reply IS NOT NULL`, // relays quote addresses
 		} {
 			batch.Queue(statement, id)

@@ -13,16 +13,29 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 )
 
+// lastUse is when the consent e of a contact c was given or last mailed on;
+// null while no setting asks for it.
+const lastUse = `
+	CASE WHEN (`+consentLife+`) IS NOT NULL THEN greatest(e.since,
+		(SELECT max(d.changed_at) FROM delivery d WHERE d.contact_id = c.id AND d.state = 'sent')) END`
+
+// consentLife selects how many days a consent counts that is not used; null
+// for ever.
+const consentLife = `
+	SELECT nullif(value, 'never')::integer FROM setting_change WHERE name = 'consent-life' ORDER BY version DESC LIMIT 1`
+
 // What the gate decides on, for a contact c. The parameter $1 is the
 // campaign's subscription type, null for any.
 const (
 	factColumns = `
 		c.address IS NOT NULL, c.bounces, c.has_left OR c.deleted_at IS NOT NULL,
-		e.basis, e.event_id, e.expires_at, twin.event_id,
+		coalesce(own.counts_as, e.basis),
+		e.event_id, e.expires_at, `+lastUse+`, twin.event_id,
 		c.no_mailings AND c.upgraded_at IS NULL, co.no_mailings,
 		p.choice, c.chosen_at, c.awaiting_confirmation, s.entries`
 	baseJoins = `
 		LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = 'emarketing'
+		LEFT JOIN legal_basis own ON own.key = e.basis AND NOT own.built_in
 		LEFT JOIN company co ON co.id = c.company_id
 		LEFT JOIN preference p ON p.contact_id = c.id AND p.type_id = $1`
 	// For a few contacts: look up each.
@@ -53,12 +66,13 @@ type factScan struct {
 	basis, choice     *string
 	event, twin       *int64
 	expires, chosen   *time.Time
+	used              *time.Time
 	companyNoMailings *bool
 	suppressions      [][]string
 }
 
 func (s *factScan) targets() []any {
-	return []any{&s.facts.AddressValid, &s.facts.BouncesInRow, &s.facts.Left, &s.basis, &s.event, &s.expires, &s.twin,
+	return []any{&s.facts.AddressValid, &s.facts.BouncesInRow, &s.facts.Left, &s.basis, &s.event, &s.expires, &s.used, &s.twin,
 		&s.facts.NoMailings, &s.companyNoMailings, &s.choice, &s.chosen, &s.facts.AwaitingConfirmation, &s.suppressions}
 }
 
@@ -75,6 +89,9 @@ func (s *factScan) result() gating.Facts {
 	}
 	if s.choice != nil {
 		f.Preference = gating.Preference(*s.choice)
+	}
+	if s.used != nil {
+		f.LastUse = *s.used
 	}
 	if s.chosen != nil {
 		f.LastChoice = *s.chosen

@@ -17,12 +17,14 @@ import (
 // that they lead to. wanted selects, at most once for each contact: contact_id,
 // purpose, to_basis, expires_at, source, actor, wording, locale, campaign_id,
 // comment, at. The contacts are to be locked before, by a statement of its own,
-// so that each event follows the newest. It is the only way into the ledger.
+// so that each event follows the newest. It is the only way into the ledger. A
+// contact's first event is told to the contact by mail if the tenant wants that
+// for its source.
 func recordEvents(wanted string) string {
 	return `
 		WITH wanted (contact_id, purpose, to_basis, expires_at, source, actor, wording, locale, campaign_id, comment, at) AS (` + wanted + `
 		), event AS (
-			SELECT w.*, coalesce(e.basis, '') AS from_basis, c.address,
+			SELECT w.*, coalesce(e.basis, '') AS from_basis, c.address, c.language,
 				sha256(c.salt || convert_to(c.address, 'UTF8')) AS address_digest,
 				CASE WHEN w.comment <> '' THEN sha256(c.salt || convert_to(w.comment, 'UTF8')) END AS comment_digest,
 				CASE WHEN w.wording <> '' THEN sha256(convert_to(w.wording, 'UTF8')) END AS wording_hash,
@@ -44,6 +46,11 @@ func recordEvents(wanted string) string {
 					locale, campaign_id, address_digest, comment_digest, at, actor)
 			FROM event
 			RETURNING id, contact_id, purpose, to_basis, source, at, expires_at
+		), told AS (
+			INSERT INTO notice (contact_id, kind, locale, due_at, created_at, changed_at)
+			SELECT contact_id, 'added', coalesce(nullif(locale, ''), language), at, at, at FROM event
+			WHERE previous IS NULL AND address IS NOT NULL AND to_basis <> 'withdrawn' AND source = ANY (string_to_array(
+				(SELECT value FROM setting_change WHERE name = 'confirm-sources' ORDER BY version DESC LIMIT 1), ','))
 		), comments AS (
 			INSERT INTO consent_comment (event_id, comment)
 			SELECT kept.id, event.comment FROM kept JOIN event USING (contact_id) WHERE event.comment <> ''

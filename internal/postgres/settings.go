@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
 )
 
 // The newest change of each setting; the policy's version is the newest of all.
@@ -30,6 +31,9 @@ func collectPolicy(rows pgx.Rows, now time.Time) (gating.Policy, error) {
 	var name, value string
 	var version int64
 	_, err := pgx.ForEachRow(rows, []any{&name, &value, &version}, func() error {
+		if contact.IsRule(gating.Setting(name)) {
+			return nil
+		}
 		p.Version = max(p.Version, version)
 		return p.Set(gating.Setting(name), value)
 	})
@@ -39,13 +43,38 @@ func collectPolicy(rows pgx.Rows, now time.Time) (gating.Policy, error) {
 	return p, nil
 }
 
+// Rules returns the tenant's rules beyond those of the gate.
+func (db *DB) Rules(ctx context.Context) (contact.Rules, error) {
+	r := contact.DefaultRules()
+	rows, err := db.pool.Query(ctx, currentSettings)
+	if err != nil {
+		return r, fmt.Errorf("read settings: %w", err)
+	}
+	var name gating.Setting
+	var value string
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &value, &version}, func() error {
+		if !contact.IsRule(name) {
+			return nil
+		}
+		return r.Set(name, value)
+	})
+	if err != nil {
+		return r, fmt.Errorf("read settings: %w", err)
+	}
+	return r, nil
+}
+
+// Settings lists every setting with its default.
+func Settings() []gating.SettingDefault { return append(gating.Settings(), contact.RuleDefaults()...) }
+
 // Setting returns a setting's value, or its default when nobody has set it.
 func (db *DB) Setting(ctx context.Context, name gating.Setting) (string, error) {
 	var value string
 	err := db.pool.QueryRow(ctx, `
 		SELECT value FROM setting_change WHERE name = $1 ORDER BY version DESC LIMIT 1`, name).Scan(&value)
 	if errors.Is(err, pgx.ErrNoRows) {
-		for _, s := range gating.Settings() {
+		for _, s := range Settings() {
 			if s.Name == name {
 				return s.Default, nil
 			}
@@ -61,7 +90,7 @@ func (db *DB) Setting(ctx context.Context, name gating.Setting) (string, error) 
 // Set writes a setting, with who did it. A value that is already in force is
 // not written again. Claims made from the commit on decide by it.
 func (db *DB) Set(ctx context.Context, name gating.Setting, value, actor string, now time.Time) error {
-	if err := new(gating.Policy).Set(name, value); err != nil {
+	if err := db.checkSetting(ctx, name, value); err != nil {
 		return err
 	}
 	_, err := db.pool.Exec(ctx, `
@@ -72,6 +101,23 @@ func (db *DB) Set(ctx context.Context, name gating.Setting, value, actor string,
 		name, value, actor, now)
 	if err != nil {
 		return fmt.Errorf("write setting %s: %w", name, err)
+	}
+	return nil
+}
+
+// checkSetting returns an error that says what to write instead.
+func (db *DB) checkSetting(ctx context.Context, name gating.Setting, value string) error {
+	if !contact.IsRule(name) {
+		return new(gating.Policy).Set(name, value)
+	}
+	if err := new(contact.Rules).Set(name, value); err != nil {
+		return err
+	}
+	switch name {
+	case contact.SettingDefaultPurpose:
+		return db.knownTerm(ctx, Purposes, value)
+	case contact.SettingDefaultBasis:
+		return db.knownTerm(ctx, LegalBases, value)
 	}
 	return nil
 }
