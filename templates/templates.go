@@ -22,7 +22,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 )
 
-//go:embed pages strings static
+//go:embed pages mails strings static
 var files embed.FS
 
 // DefaultLanguage is the language of whoever asks for none that we have.
@@ -34,6 +34,7 @@ type Set struct {
 	codes   []string                     // languages, the default first
 	matcher language.Matcher
 	pages   map[string]*template.Template
+	notice  *template.Template
 	assets  map[string]Asset // by name in a URL
 	links   map[string]string
 }
@@ -130,7 +131,8 @@ func (s *Set) readPages() error {
 		}
 		s.pages[strings.TrimSuffix(path.Base(name), ".html")] = t
 	}
-	return nil
+	s.notice, err = template.ParseFS(files, "mails/notice.html")
+	return err
 }
 
 // Asset returns the asset of a name in a URL.
@@ -199,6 +201,8 @@ type ManagePage struct {
 	Undo    bool
 	Renew   bool // a yes in person would be worth more than the present basis
 	Expired bool
+	// CanMail: with an expired link, a fresh one can be asked for.
+	CanMail bool
 }
 
 // EmarketingState is what the page shows of the E-marketing consent.
@@ -227,6 +231,25 @@ type UnsubscribePage struct {
 	Done    bool
 }
 
+// SignUpPage is the form by which somebody asks to be mailed.
+type SignUpPage struct {
+	Frame
+	Sender, Purpose, Wording, WordingHash string
+	Email, FirstName, LastName            string // as they were filled in before
+	Types                                 []TypeChoice
+	Problem                               string // bad_email, stale or ""
+}
+
+// ConfirmPage asks for the click that makes a sign-up count.
+type ConfirmPage struct {
+	Frame
+	Sender, Address, Wording string
+	Types                    []string
+	Expired                  bool
+	Done                     string // confirmed, resent or ""
+	ManageLink               string // "" for none
+}
+
 // MessagePage says one thing.
 type MessagePage struct {
 	Frame
@@ -241,14 +264,21 @@ func (s *Set) Unsubscribe(w io.Writer, p UnsubscribePage) error {
 	return s.render(w, "unsubscribe", p.Frame, p)
 }
 
+// SignUp renders the sign-up form.
+func (s *Set) SignUp(w io.Writer, p SignUpPage) error { return s.render(w, "sign-up", p.Frame, p) }
+
+// Confirm renders the page behind the link in a confirmation mail.
+func (s *Set) Confirm(w io.Writer, p ConfirmPage) error { return s.render(w, "confirm", p.Frame, p) }
+
 // Message renders a page that says one thing.
 func (s *Set) Message(w io.Writer, p MessagePage) error { return s.render(w, "message", p.Frame, p) }
 
 // DossierPerson is what is kept about one contact, as tables to read.
 type DossierPerson struct {
-	Exported                               string
-	Facts                                  []DossierFact
-	Consents, Events, Subscriptions, Mails [][]string
+	Exported                                 string
+	Facts                                    []DossierFact
+	Consents, Events, Subscriptions, SignUps [][]string
+	Mails, Notices                           [][]string
 }
 
 // DossierFact is a line about the person; its name is the word dossier.Key.
@@ -258,6 +288,34 @@ type DossierFact struct{ Key, Value string }
 // refers to nothing outside of it.
 func (s *Set) Dossier(w io.Writer, lang string, people []DossierPerson) error {
 	return s.render(w, "dossier", Frame{Language: lang}, people)
+}
+
+// NoticeMail is a mail that is sent to one person outside of campaigns.
+type NoticeMail struct {
+	Kind                          string // confirm, link or added
+	Language                      string
+	Sender, PostalAddress, ToName string
+	Link                          string
+}
+
+// Notice renders a notice: its subject, its plain text and its HTML.
+func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
+	say := func(key string, args ...any) string { return s.Text(m.Language, key, args...) }
+	greeting := say("mail.greeting.nobody")
+	if m.ToName != "" {
+		greeting = say("mail.greeting", m.ToName)
+	}
+	kind := "mail." + m.Kind
+	parts := struct {
+		NoticeMail
+		Subject, Greeting, Text, Button, Why string
+	}{m, say(kind + ".subject"), greeting, say(kind + ".text"), say(kind + ".button"), say(kind + ".why")}
+	var b bytes.Buffer
+	if err := s.notice.Execute(&b, parts); err != nil {
+		return "", "", "", fmt.Errorf("render mail %s: %w", m.Kind, err)
+	}
+	text = strings.Join([]string{parts.Greeting, parts.Text, m.Link, parts.Why, m.Sender + "\n" + m.PostalAddress}, "\n\n") + "\n"
+	return parts.Subject, text, b.String(), nil
 }
 
 // page is what a template sees: the values, and the words of one language.

@@ -21,6 +21,11 @@ type Store interface {
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
+	Rules(ctx context.Context) (contact.Rules, error)
+	ClaimNotices(ctx context.Context, limit int, now, retryAt time.Time) (gating.Policy, []contact.Notice, error)
+	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error
+	NoticesDue(ctx context.Context, now time.Time) (bool, error)
+	ForgetSignUps(ctx context.Context, now time.Time) (int64, error)
 	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
 	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)
 	RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error)
@@ -30,5 +35,6 @@ type Store interface {
 // Bell asks for work to be done.
 type Bell interface {
 	RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) error
+	RingNotices(ctx context.Context, epoch time.Time) error
 	RingSend(ctx context.Context, id campaign.ID, batch int, epoch time.Time) error
 }

@@ -49,8 +49,28 @@ func (w *Worker) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.sweepNotices(ctx, now); err != nil {
+		return err
+	}
 	if n := len(found.Batches); n > 0 {
 		w.Log.Info("rang for batches that are due", "batches", n)
 	}
 	return nil
+}
+
+// sweepNotices rings for notices that are due, and forgets sign-ups that nobody
+// confirmed.
+func (w *Worker) sweepNotices(ctx context.Context, now time.Time) error {
+	due, err := w.Store.NoticesDue(ctx, now)
+	if err == nil && due {
+		err = w.Bell.RingNotices(ctx, now)
+	}
+	if err != nil {
+		return err
+	}
+	forgotten, err := w.Store.ForgetSignUps(ctx, now)
+	if forgotten > 0 {
+		w.Log.Info("forgot sign-ups that were never confirmed", "sign_ups", forgotten)
+	}
+	return err
 }

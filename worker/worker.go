@@ -24,6 +24,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/queue"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // Options is what a worker needs. All fields without a default are required.
@@ -33,6 +34,7 @@ type Options struct {
 	Redis redis.UniversalClient
 	Pool  *mailer.Pool
 	Keys  *managelink.Keyring
+	Words *templates.Set
 	Log   *slog.Logger
 	Now   func() time.Time // default time.Now
 
@@ -146,8 +148,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		ErrorHandler:             asynq.ErrorHandlerFunc(w.taskFailed),
 	})
 	mux := asynq.NewServeMux()
-	mux.HandleFunc(queue.PlanTask, w.plan) // rung at launch and by the sweep; a repeat carries on where planning stood
-	mux.HandleFunc(queue.SendTask, w.send) // rung by planning and by the sweep; a repeat finds what is still due
+	mux.HandleFunc(queue.PlanTask, w.plan)      // rung at launch and by the sweep; a repeat carries on where planning stood
+	mux.HandleFunc(queue.NoticeTask, w.notices) // rung by the sweep; a repeat finds what is still due
+	mux.HandleFunc(queue.SendTask, w.send)      // rung by planning and by the sweep; a repeat finds what is still due
 	if err := server.Start(mux); err != nil {
 		endLease()
 		beside.Wait()

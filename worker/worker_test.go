@@ -23,6 +23,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/queue/queuetest"
+	"github.com/jatak-mail/jatak/templates"
 	"github.com/jatak-mail/jatak/worker"
 )
 
@@ -102,8 +103,12 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	words, err := templates.New()
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	o := worker.Options{
-		Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: slog.New(slog.DiscardHandler),
+		Words: words, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: slog.New(slog.DiscardHandler),
 		PublicURL: "https://jatak.example", UnsubscribeMailbox: "unsubscribe@jatak.example", ChunkSize: 50, Window: 8,
 		Lease: 3 * time.Second, SweepEvery: 100 * time.Millisecond, BellPatience: 300 * time.Millisecond,
 		RetryBase: 50 * time.Millisecond, Resend: true, Grace: 10 * time.Second,

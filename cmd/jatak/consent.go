@@ -68,6 +68,7 @@ func (r *consentRebuildCommand) Run(ctx context.Context, c *console) error {
 
 // selection picks contacts on the command line.
 type selection struct {
+	Email    string        `help:"The contacts with this address." group:"Selection"`
 	Company  string        `help:"Those of this company." group:"Selection"`
 	Language string        `help:"Those who read this language." group:"Selection"`
 	Basis    string        `help:"Those who stand on this basis now; none for who was never asked." group:"Selection"`
@@ -78,11 +79,18 @@ type selection struct {
 
 func (s selection) of(now time.Time) (contact.Selection, error) {
 	picked := contact.Selection{Company: s.Company, Language: strings.ToLower(s.Language), Basis: s.Basis, Source: s.Source}
+	if s.Email != "" {
+		address, err := contact.ParseAddress(s.Email)
+		if err != nil {
+			return picked, fmt.Errorf("--email %q: %w", s.Email, err)
+		}
+		picked.Address = address
+	}
 	if s.Expiring > 0 {
 		picked.ExpiresBefore = now.Add(s.Expiring)
 	}
 	if picked == (contact.Selection{}) != s.All {
-		return picked, errors.New("say whom: --company, --language, --basis, --source or --expiring, or --all for everybody")
+		return picked, errors.New("say whom: --email, --company, --language, --basis, --source or --expiring, or --all for everybody")
 	}
 	return picked, nil
 }
@@ -134,7 +142,8 @@ type consentChangeCommand struct {
 	Database settings.Database `embed:""`
 	selection
 	Purpose gating.Purpose    `help:"Of this purpose." default:"emarketing"`
-	To      gating.LegalBasis `help:"The new basis: ${enum}." required:"" enum:"consent,contract,legal_obligation,vital_interests,public_interest,legitimate_interest,soft_opt_in,withdrawn"`
+	To      gating.LegalBasis `help:"The new basis, such as consent, soft_opt_in or withdrawn; jatak term list legal_basis lists all." required:""`
+	How     gating.Source     `help:"How you know: ${enum}." enum:"user,email,incoming_request,chat,web_form,customer_portal,integration" default:"user"`
 	Reason  string            `help:"Why; it is kept with each event." required:""`
 	DryRun  bool              `help:"Count, and change nothing."`
 	JSON    bool              `help:"Print the counts as one JSON object on stdout." name:"json"`
@@ -155,7 +164,7 @@ func (ch *consentChangeCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	r, err := db.ChangeBasis(ctx, contact.BulkChange{Selection: picked, Purpose: ch.Purpose, Basis: ch.To, Reason: ch.Reason,
+	r, err := db.ChangeBasis(ctx, contact.BulkChange{Selection: picked, Purpose: ch.Purpose, Basis: ch.To, Source: ch.How, Reason: ch.Reason,
 		Actor: actor(), Now: now, DryRun: ch.DryRun})
 	if err != nil {
 		return err
@@ -270,6 +279,16 @@ func dossierTables(dossiers []contact.Dossier) (pages []templates.DossierPerson)
 		}
 		for _, s := range d.Mails {
 			p.Mails = append(p.Mails, []string{at(s.At), s.Name, s.State, string(s.Reason)})
+		}
+		for _, s := range d.SignUps {
+			confirmed := ""
+			if s.Confirmed != nil {
+				confirmed = at(*s.Confirmed)
+			}
+			p.SignUps = append(p.SignUps, []string{at(s.At), confirmed, string(s.Purpose), s.Wording, s.Locale})
+		}
+		for _, n := range d.Notices {
+			p.Notices = append(p.Notices, []string{at(n.At), string(n.Kind), n.State})
 		}
 		for _, s := range d.LegacyMails {
 			p.Mails = append(p.Mails, []string{at(s.At), s.Mailing, s.Status, ""})
@@ -476,19 +495,6 @@ func (l *typeListCommand) Run(ctx context.Context, c *console) error {
 	return nil
 }
 
-// typeNames reads LANGUAGE=NAME and checks the key.
-func typeNames(key string, names map[string]string) (contact.NewType, error) {
-	if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || key == "" || len(key) > 40 {
-		return contact.NewType{}, fmt.Errorf("the key %q is not 1 to 40 characters of a-z, 0-9 and -", key)
-	}
-	for language, name := range names {
-		if strings.TrimSpace(name) == "" || language == "" {
-			return contact.NewType{}, fmt.Errorf("write names as LANGUAGE=NAME, such as en=%s", key)
-		}
-	}
-	return contact.NewType{Key: key, Names: names}, nil
-}
-
 type typeCreateCommand struct {
 	Database settings.Database `embed:""`
 	Key      string            `arg:"" help:"How the type is called in campaigns and List-Id."`
@@ -497,8 +503,7 @@ type typeCreateCommand struct {
 
 // Run creates the type.
 func (t *typeCreateCommand) Run(ctx context.Context, c *console) error {
-	named, err := typeNames(t.Key, t.Names)
-	if err != nil {
+	if err := checkNames(t.Key, t.Names); err != nil {
 		return err
 	}
 	db, err := openDatabase(ctx, t.Database, c)
@@ -506,7 +511,7 @@ func (t *typeCreateCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.CreateType(ctx, named, time.Now())
+	return db.CreateType(ctx, contact.NewType{Key: t.Key, Names: t.Names}, time.Now())
 }
 
 type typeRenameCommand struct {
@@ -517,8 +522,7 @@ type typeRenameCommand struct {
 
 // Run renames the type.
 func (t *typeRenameCommand) Run(ctx context.Context, c *console) error {
-	named, err := typeNames(t.Key, t.Names)
-	if err != nil {
+	if err := checkNames(t.Key, t.Names); err != nil {
 		return err
 	}
 	db, err := openDatabase(ctx, t.Database, c)
@@ -526,7 +530,7 @@ func (t *typeRenameCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.RenameType(ctx, named)
+	return db.RenameType(ctx, contact.NewType{Key: t.Key, Names: t.Names})
 }
 
 type typeRetireCommand struct {

@@ -33,6 +33,8 @@ type cli struct {
 	Contact  contactCommand  `cmd:"" help:"One person's rights: export and erase."`
 	Explain  explainCommand  `cmd:"" help:"Why somebody is mailed or not: every condition, the fact found, and which one decides."`
 	Type     typeCommand     `cmd:"" help:"Subscription types."`
+	Term     termCommand     `cmd:"" help:"Purposes and legal bases, and your own."`
+	Wording  wordingCommand  `cmd:"" help:"The words that people are asked with, in versions."`
 	Audit    auditCommand    `cmd:"" help:"Who changed what."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`

@@ -59,7 +59,7 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 		return nil, fmt.Errorf("templates: %w", err)
 	}
 	return preferences.New(preferences.Options{
-		Store: db, Keyring: keys, Templates: words, Now: time.Now, Log: c.log, PublicURL: public.URL,
+		Store: db, Keyring: keys, Templates: words, Now: time.Now, Log: c.log, PublicURL: public.URL, TrustedProxies: public.Proxies(),
 	})
 }
 
@@ -83,8 +83,12 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 	if err != nil {
 		return nil, err
 	}
+	words, err := templates.New()
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
 	return worker.New(worker.Options{
-		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Log: c.log,
+		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log,
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,

@@ -132,7 +132,7 @@ type upgradeCommand struct {
 	Database   settings.Database `embed:""`
 	DryRun     bool              `help:"Print the same counts and change nothing."`
 	Threshold  int               `help:"How many real mailings make an E-marketing consent." default:"1"`
-	StoreBasis string            `help:"The legal basis for storing contacts (${enum})." enum:"consent,contract,legal_obligation,vital_interests,public_interest,legitimate_interest" default:"legitimate_interest"`
+	StoreBasis string            `help:"The legal basis for storing contacts (default: the setting default-basis)." placeholder:"BASIS"`
 	LegacyURLs []string          `help:"Addresses of the legacy system's unsubscribe pages, whose links are rewritten." name:"legacy-url" placeholder:"URL"`
 	JSON       bool              `help:"Print the counts as one JSON object on stdout." name:"json"`
 }
@@ -222,9 +222,6 @@ type settingsSetCommand struct {
 
 // Run changes the setting.
 func (s *settingsSetCommand) Run(ctx context.Context, c *console) error {
-	if err := new(gating.Policy).Set(s.Name, s.Value); err != nil {
-		return err
-	}
 	db, err := openDatabase(ctx, s.Database, c)
 	if err != nil {
 		return err
@@ -244,7 +241,7 @@ func (s *settingsListCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	for _, setting := range gating.Settings() {
+	for _, setting := range postgres.Settings() {
 		value, err := db.Setting(ctx, setting.Name)
 		if err != nil {
 			return err

@@ -33,7 +33,8 @@ type BulkChange struct {
 	Selection Selection
 	Purpose   gating.Purpose
 	Basis     gating.LegalBasis
-	Reason    string // at most MaxComment characters
+	Source    gating.Source // how it came
+	Reason    string        // at most MaxComment characters
 	Actor     string
 	Now       time.Time
 	DryRun    bool

@@ -11,7 +11,8 @@ type Upgrade struct {
 	Now        time.Time
 	Actor      string
 	DryRun     bool
-	StoreBasis gating.LegalBasis // for the purpose store
+	Purpose    gating.Purpose    // why contacts are stored
+	StoreBasis gating.LegalBasis // for that purpose
 	Threshold  int               // real e-marketing sends that make an E-marketing consent
 	Types      []NewType
 }

@@ -1,7 +1,7 @@
 // Package managelink answers whose link this is and what it may do. It mints
-// and opens the two personal credentials that mails carry: a withdraw token,
-// which never expires and can only withdraw, and a manage token, which shows
-// and changes preferences for a while.
+// and opens the personal credentials that mails carry: a withdraw token, which
+// never expires and can only withdraw; a manage token, which shows and changes
+// preferences for a while; and a confirm token, which confirms one sign-up.
 //
 // Tokens are opaque: ids are encrypted, and nothing in them is personal data.
 // The package is pure; it refuses to know what the ids stand for.
@@ -35,6 +35,7 @@ type Kind byte
 const (
 	Manage   Kind = 1
 	Withdraw Kind = 2
+	Confirm  Kind = 3
 )
 
 // Link is what a token says.
@@ -42,10 +43,11 @@ type Link struct {
 	Kind     Kind
 	Contact  int64
 	Campaign int64
+	SignUp   int64 // of a confirm link
 	Type     int64 // of a withdraw link; 0 is all e-marketing
 	// AddressDigest of a withdraw link is matched with AddressMatches.
 	AddressDigest [addressSize]byte
-	Expires       time.Time // of a manage link
+	Expires       time.Time // of a manage or confirm link
 	Expired       bool
 }
 
@@ -163,10 +165,20 @@ func newKey(name, secret string) (*key, error) {
 
 // Manage mints a manage token, good until it expires.
 func (r *Keyring) Manage(contact, campaign int64, expires time.Time) string {
+	return r.passing(Manage, contact, campaign, expires)
+}
+
+// Confirm mints a confirm token for a sign-up, good until it expires.
+func (r *Keyring) Confirm(contact, signUp int64, expires time.Time) string {
+	return r.passing(Confirm, contact, signUp, expires)
+}
+
+// passing mints a token that expires.
+func (r *Keyring) passing(kind Kind, contact, subject int64, expires time.Time) string {
 	var payload [maxPayload]byte
-	p := append(payload[:0], byte(Manage))
+	p := append(payload[:0], byte(kind))
 	p = binary.AppendUvarint(p, uint64(contact))
-	p = binary.AppendUvarint(p, uint64(campaign))
+	p = binary.AppendUvarint(p, uint64(subject))
 	p = binary.AppendUvarint(p, uint64(max(0, expires.Unix())))
 	return r.seal(p)
 }
@@ -210,7 +222,7 @@ func (k *key) crypt(iv, data []byte) {
 	cipher.NewCTR(k.block, iv).XORKeyStream(data, data)
 }
 
-// Open returns what a token says, or ErrInvalid. A manage token past its time
+// Open returns what a token says, or ErrInvalid. A manage or confirm token past its time
 // is returned with Expired set.
 func (r *Keyring) Open(token string, now time.Time) (Link, error) {
 	if len(token) > maxToken {
@@ -250,7 +262,10 @@ func parse(payload []byte, now time.Time) (l Link, err error) {
 	}
 	l.Contact, l.Campaign = number(), number()
 	switch l.Kind {
-	case Manage:
+	case Manage, Confirm:
+		if l.Kind == Confirm {
+			l.SignUp, l.Campaign = l.Campaign, 0
+		}
 		l.Expires = time.Unix(number(), 0).UTC()
 		l.Expired = !now.Before(l.Expires)
 	case Withdraw:

@@ -21,7 +21,7 @@ const selected = `
 	AND ($3::text = '' OR c.language = $3 OR c.language LIKE $3 || '-%')
 	AND ($4::text = '' OR coalesce(e.basis, '') = CASE WHEN $4 = 'none' THEN '' ELSE $4 END)
 	AND ($5::text = '' OR e.source = $5)
-	AND ($6::timestamptz IS NULL OR least(e.expires_at, `+lastUse+` + (`+consentLife+`) * interval '1 day') <= $6)
+	AND ($6::timestamptz IS NULL OR least(e.expires_at, ` + lastUse + ` + (` + consentLife + `) * interval '1 day') <= $6)
 	AND ($7::text = '' OR c.address = $7)`
 
 func selectionArguments(purpose gating.Purpose, s contact.Selection) []any {
@@ -47,6 +47,12 @@ func (db *DB) Selected(ctx context.Context, purpose gating.Purpose, s contact.Se
 // Who has withdrawn in person is left out: nobody else can take that back. With
 // DryRun it counts and keeps nothing.
 func (db *DB) ChangeBasis(ctx context.Context, change contact.BulkChange) (r contact.BulkResult, err error) {
+	if change.Source == "" {
+		change.Source = gating.SourceUser
+	}
+	if err := errors.Join(db.knownTerm(ctx, Purposes, string(change.Purpose)), db.knownTerm(ctx, LegalBases, string(change.Basis))); err != nil {
+		return r, err
+	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		r = contact.BulkResult{}
 		_, err := tx.Exec(ctx, `
@@ -72,8 +78,8 @@ func (db *DB) ChangeBasis(ctx context.Context, change contact.BulkChange) (r con
 		}
 		const changes = `basis <> $2 AND NOT (basis = 'withdrawn' AND source <> 'user')`
 		_, err = tx.Exec(ctx, recordEvents(`
-			SELECT id, $1::text, $2::text, NULL::timestamptz, 'user', $3::text, '', '', NULL::bigint, $4::text, $5::timestamptz
-			FROM changing WHERE `+changes), change.Purpose, change.Basis, change.Actor, change.Reason, change.Now)
+			SELECT id, $1::text, $2::text, NULL::timestamptz, $6::text, $3::text, '', '', NULL::bigint, $4::text, $5::timestamptz
+			FROM changing WHERE `+changes), change.Purpose, change.Basis, change.Actor, change.Reason, change.Now, change.Source)
 		if err != nil {
 			return err
 		}

@@ -34,22 +34,36 @@ func (db *DB) Profile(ctx context.Context, id contact.ID) (contact.Profile, erro
 		p.Emarketing.Expires = *expires
 	}
 
+	p.Types, err = db.typeChoices(ctx, &id)
+	if err != nil {
+		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
+	}
+	return p, nil
+}
+
+// TypesInUse returns the subscription types that are not retired.
+func (db *DB) TypesInUse(ctx context.Context) ([]contact.TypeChoice, error) {
+	list, err := db.typeChoices(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	return list, nil
+}
+
+// typeChoices returns the types in use with a contact's preferences.
+func (db *DB) typeChoices(ctx context.Context, id *contact.ID) ([]contact.TypeChoice, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT t.id, coalesce(p.choice, ''),
 			(SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id)
 		FROM subscription_type t LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
 		WHERE t.retired_at IS NULL ORDER BY t.position, t.id`, id)
 	if err != nil {
-		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
+		return nil, err
 	}
-	p.Types, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t contact.TypeChoice, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (t contact.TypeChoice, err error) {
 		err = row.Scan(&t.ID, &t.Preference, &t.Names)
 		return t, err
 	})
-	if err != nil {
-		return contact.Profile{}, fmt.Errorf("read profile: %w", err)
-	}
-	return p, nil
 }
 
 // Choose keeps what a contact asked for: the events and the new state in one

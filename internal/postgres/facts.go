@@ -16,7 +16,7 @@ import (
 // lastUse is when the consent e of a contact c was given or last mailed on;
 // null while no setting asks for it.
 const lastUse = `
-	CASE WHEN (`+consentLife+`) IS NOT NULL THEN greatest(e.since,
+	CASE WHEN (` + consentLife + `) IS NOT NULL THEN greatest(e.since,
 		(SELECT max(d.changed_at) FROM delivery d WHERE d.contact_id = c.id AND d.state = 'sent')) END`
 
 // consentLife selects how many days a consent counts that is not used; null
@@ -30,7 +30,7 @@ const (
 	factColumns = `
 		c.address IS NOT NULL, c.bounces, c.has_left OR c.deleted_at IS NOT NULL,
 		coalesce(own.counts_as, e.basis),
-		e.event_id, e.expires_at, `+lastUse+`, twin.event_id,
+		e.event_id, e.expires_at, ` + lastUse + `, twin.event_id,
 		c.no_mailings AND c.upgraded_at IS NULL, co.no_mailings,
 		p.choice, c.chosen_at, c.awaiting_confirmation, s.entries`
 	baseJoins = `

@@ -88,7 +88,7 @@ func each[T any](list []T) iter.Seq2[T, error] {
 func upgradeAll(t *testing.T, db *postgres.DB, dryRun bool) contact.Upgraded {
 	t.Helper()
 	n, err := db.Upgrade(t.Context(), contact.Upgrade{Now: noon, Actor: "test", DryRun: dryRun,
-		StoreBasis: gating.BasisLegitimateInterest, Threshold: 1, Types: contact.DefaultTypes()})
+		Purpose: gating.PurposeStore, StoreBasis: gating.BasisLegitimateInterest, Threshold: 1, Types: contact.DefaultTypes()})
 	if err != nil {
 		t.Fatal(err)
 	}

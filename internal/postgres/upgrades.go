@@ -18,6 +18,9 @@ var errDryRun = errors.New("dry run")
 // in set-based statements within one transaction. With DryRun it does the
 // same, counts, and undoes it.
 func (db *DB) Upgrade(ctx context.Context, u contact.Upgrade) (counts contact.Upgraded, err error) {
+	if err := errors.Join(db.knownTerm(ctx, Purposes, string(u.Purpose)), db.knownTerm(ctx, LegalBases, string(u.StoreBasis))); err != nil {
+		return counts, err
+	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		counts, err = upgrade(ctx, tx, u)
 		if err == nil && u.DryRun {
@@ -66,7 +69,7 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 	}
 
 	// 1: every contact has a purpose for being stored.
-	n.Stored, err = grandfather(ctx, tx, u, gating.PurposeStore, u.StoreBasis, `true`)
+	n.Stored, err = grandfather(ctx, tx, u, u.Purpose, u.StoreBasis, `true`)
 	if err != nil {
 		return n, err
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -23,7 +24,7 @@ import (
 	"github.com/jatak-mail/jatak/templates"
 )
 
-// Options is what the site needs; all are required.
+// Options is what the site needs; all but the last are required.
 type Options struct {
 	Store     Store
 	Keyring   *managelink.Keyring
@@ -31,6 +32,8 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	PublicURL string // where the site is reached, without a slash at the end
+	// TrustedProxies may say whom they speak for. Optional.
+	TrustedProxies []netip.Prefix
 }
 
 type site struct {
@@ -50,6 +53,10 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("POST /m/{token}", s.choose)      // the recipient; idempotent
 	mux.HandleFunc("GET /u/{token}", s.ask)          // the recipient, or a mail scanner; changes nothing
 	mux.HandleFunc("POST /u/{token}", s.unsubscribe) // a mail client or the recipient; idempotent
+	mux.HandleFunc("GET /sign-up", s.signUpForm)     // anybody; changes nothing
+	mux.HandleFunc("POST /sign-up", s.signUp)        // anybody, also from other sites' forms; limited
+	mux.HandleFunc("GET /c/{token}", s.askConfirm)   // the recipient, or a mail scanner; changes nothing
+	mux.HandleFunc("POST /c/{token}", s.confirm)     // the recipient; idempotent
 	mux.Handle("GET /static/{name}", web.Static(o.Templates))
 	mux.HandleFunc("GET /robots.txt", robots)
 	mux.HandleFunc("GET /healthz", s.health) // the operator's load balancer
@@ -144,6 +151,15 @@ func (s *site) sender(ctx context.Context, campaign int64) string {
 	return name
 }
 
+// canMail reports whether the tenant has said who our own mails are from.
+func (s *site) canMail(ctx context.Context) bool {
+	rules, err := s.Store.Rules(ctx)
+	if err != nil {
+		s.Log.Warn("the rules could not be read", "error", err)
+	}
+	return err == nil && rules.SenderAddress != ""
+}
+
 func (s *site) frame(v visit) templates.Frame {
 	return templates.Frame{Language: v.lang, Base: s.web.Base, Switch: true}
 }
@@ -166,9 +182,12 @@ func (s *site) manage(w http.ResponseWriter, r *http.Request) {
 	basis := v.profile.Emarketing.Basis
 	p.Renew = basis.Granted() && basis != gating.BasisConsent && !v.link.Expired
 	switch done := r.URL.Query().Get("done"); done {
-	case "saved", "stopped", "started":
+	case "saved", "stopped", "started", "link":
 		p.Done = done
 		p.Undo = done == "stopped" && !v.link.Expired && p.State == templates.EmarketingOff
+	}
+	if p.Expired {
+		p.CanMail = s.canMail(r.Context())
 	}
 	for _, t := range v.profile.Types {
 		p.Types = append(p.Types, templates.TypeChoice{
@@ -199,6 +218,14 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if v.link.Expired && r.PostForm.Get("action") == "link" && s.canMail(r.Context()) {
+		if err := s.Store.RequestLink(r.Context(), v.profile.Contact, v.lang, s.Now()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.seeManage(w, r, v, "link")
+		return
+	}
 	c, done := s.choices(v, r.PostForm)
 	if done == "" {
 		s.web.Error(w, r, http.StatusBadRequest, "bad")
@@ -212,6 +239,11 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	s.seeManage(w, r, v, done)
+}
+
+// seeManage leads back to the page, which says what was done.
+func (s *site) seeManage(w http.ResponseWriter, r *http.Request, v visit, done string) {
 	query := url.Values{"done": {done}}
 	if lang := r.PostForm.Get("lang"); lang != "" {
 		query.Set("lang", v.lang)

@@ -104,7 +104,7 @@ func (p *portal) seed() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	_, err = p.db.Upgrade(ctx, contact.Upgrade{Now: noon.AddDate(0, -1, 0), Actor: "test", StoreBasis: gating.BasisLegitimateInterest,
+	_, err = p.db.Upgrade(ctx, contact.Upgrade{Now: noon.AddDate(0, -1, 0), Actor: "test", Purpose: gating.PurposeStore, StoreBasis: gating.BasisLegitimateInterest,
 		Threshold: 1, Types: contact.DefaultTypes()})
 	if err != nil {
 		p.t.Fatal(err)

@@ -21,18 +21,21 @@ import (
 
 // The tasks.
 const (
-	PlanTask = "campaign:plan" // payload Plan
-	SendTask = "campaign:send" // payload Send
+	PlanTask   = "campaign:plan" // payload Plan
+	SendTask   = "campaign:send" // payload Send
+	NoticeTask = "notice:send"   // no payload
 )
 
-// The queues with their priorities: planning is short and makes work for all.
+// The queues with their priorities: a person waits for
+// a notice; planning is short and makes work for all.
 const (
-	planQueue = "plan"
-	sendQueue = "send"
+	planQueue   = "plan"
+	sendQueue   = "send"
+	noticeQueue = "notice"
 )
 
 // Priorities returns the queues that a worker serves and their weights.
-func Priorities() map[string]int { return map[string]int{planQueue: 4, sendQueue: 1} }
+func Priorities() map[string]int { return map[string]int{noticeQueue: 8, planQueue: 4, sendQueue: 1} }
 
 // Plan asks for the planning of a campaign.
 type Plan struct {
@@ -115,6 +118,11 @@ func (c *Client) RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) 
 // RingSend asks for a batch to be sent, in the same way.
 func (c *Client) RingSend(ctx context.Context, id campaign.ID, batch int, epoch time.Time) error {
 	return c.ring(ctx, SendTask, sendQueue, fmt.Sprintf("c%d.b%d.%x", id, batch, epoch.UnixMilli()), Send{id, batch})
+}
+
+// RingNotices asks for the notices that are due to be sent, in the same way.
+func (c *Client) RingNotices(ctx context.Context, epoch time.Time) error {
+	return c.ring(ctx, NoticeTask, noticeQueue, fmt.Sprintf("notices.%x", epoch.UnixMilli()), struct{}{})
 }
 
 // mostRetries bounds how often asynq repeats a task that failed or whose

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -65,8 +66,9 @@ type SMTP struct {
 
 // Public is the site that recipients see.
 type Public struct {
-	URL    string `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
-	Listen string `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
+	URL     string   `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
+	Trusted []string `name:"trusted-proxies" env:"JATAK_TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed, for the limit on sign-ups." default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" placeholder:"CIDR" group:"Site"`
+	Listen  string   `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
 }
 
 // Validate refuses an address that recipients could not open.
@@ -86,7 +88,23 @@ func (p *Public) Validate() error {
 		return errors.New("JATAK_PUBLIC_URL holds more than an address; write https://mail.example.org")
 	}
 	p.URL = strings.TrimRight(p.URL, "/")
+	for _, network := range p.Trusted {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return fmt.Errorf("JATAK_TRUSTED_PROXIES: %q is not a network; write one like 10.0.0.0/8", network)
+		}
+	}
 	return nil
+}
+
+// Proxies returns the trusted networks.
+func (p *Public) Proxies() []netip.Prefix {
+	networks := make([]netip.Prefix, 0, len(p.Trusted))
+	for _, network := range p.Trusted {
+		if prefix, err := netip.ParsePrefix(network); err == nil { // as Validate has seen
+			networks = append(networks, prefix)
+		}
+	}
+	return networks
 }
 
 func loopback(host string) bool {

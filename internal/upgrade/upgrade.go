@@ -18,6 +18,7 @@ import (
 
 // Store keeps what the upgrade does.
 type Store interface {
+	Rules(ctx context.Context) (contact.Rules, error)
 	Upgrade(ctx context.Context, u contact.Upgrade) (contact.Upgraded, error)
 	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
 	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
@@ -27,7 +28,7 @@ type Store interface {
 type Options struct {
 	DryRun     bool
 	Actor      string
-	StoreBasis gating.LegalBasis // of the purpose store; default legitimate interest
+	StoreBasis gating.LegalBasis // why contacts are stored; default the tenant's setting
 	Threshold  int               // real sends that count as having been mailed; default 1
 	LegacyURLs []string          // the legacy system's own unsubscribe pages
 }
@@ -52,15 +53,19 @@ type CustomLink struct {
 // Run upgrades every contact that is not yet upgraded, and every stored
 // template. It can be repeated.
 func Run(ctx context.Context, store Store, o Options, now time.Time) (r Report, err error) {
+	rules, err := store.Rules(ctx)
+	if err != nil {
+		return r, err
+	}
 	if o.StoreBasis == "" {
-		o.StoreBasis = gating.BasisLegitimateInterest
+		o.StoreBasis = rules.DefaultBasis
 	}
 	if o.Threshold < 1 {
 		o.Threshold = 1
 	}
 	r.DryRun = o.DryRun
 	r.Upgraded, err = store.Upgrade(ctx, contact.Upgrade{
-		Now: now, Actor: o.Actor, DryRun: o.DryRun, StoreBasis: o.StoreBasis, Threshold: o.Threshold,
+		Now: now, Actor: o.Actor, DryRun: o.DryRun, Purpose: rules.DefaultPurpose, StoreBasis: o.StoreBasis, Threshold: o.Threshold,
 		Types: contact.DefaultTypes(),
 	})
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/templates"
@@ -123,6 +126,37 @@ func (s *statusRecorder) WriteHeader(status int) {
 func (s *statusRecorder) Write(b []byte) (int, error) {
 	s.written = true
 	return s.ResponseWriter.Write(b)
+}
+
+// ClientNetwork returns the network that a request comes from: the /24 of an
+// IPv4 address, the /56 of an IPv6 address. Behind proxies that are trusted, it
+// is the last address in X-Forwarded-For that is not one of theirs.
+func ClientNetwork(r *http.Request, trusted []netip.Prefix) netip.Prefix {
+	isTrusted := func(a netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	client := remote.Addr().Unmap()
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !isTrusted(client) {
+			break
+		}
+		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		client = next.Unmap()
+	}
+	bits := 24
+	if client.Is6() {
+		bits = 56
+	}
+	network, _ := client.WithZone("").Prefix(bits) // the bits are within both families
+	return network
 }
 
 // Render answers with a page that render writes, whole or not at all.

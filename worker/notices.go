@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/mailer"
+	"github.com/jatak-mail/jatak/templates"
+)
+
+const (
+	// noticeChunk is how many notices are claimed at once.
+	noticeChunk = 50
+	// noticeLease is how long a notice that was claimed is left alone: after it,
+	// its worker must have died.
+	noticeLease = 10 * time.Minute
+)
+
+// notices sends the mails that go to one person outside of campaigns: the
+// confirmation of a sign-up, a fresh link, "you were added".
+func (w *Worker) notices(ctx context.Context, _ *asynq.Task) error {
+	for !w.isStopping() {
+		if err := w.Pool.Ready(ctx); err != nil {
+			return err
+		}
+		rules, err := w.Store.Rules(ctx)
+		if err != nil || rules.SenderAddress == "" {
+			return err // they wait until the tenant says who they are from
+		}
+		now := w.Now()
+		policy, claimed, err := w.Store.ClaimNotices(ctx, noticeChunk, now, now.Add(noticeLease))
+		if err != nil || len(claimed) == 0 {
+			return err
+		}
+		for _, n := range claimed {
+			if err := w.notice(ctx, n, policy, rules); err != nil {
+				return fmt.Errorf("notice %d: %w", n.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+// notice sends one, if the gate lets it: as a service notice, it goes to
+// everybody who can and may be reached at all.
+func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Policy, rules contact.Rules) error {
+	o := contact.NoticeOutcome{ID: n.ID, State: "blocked", At: w.Now()}
+	v := gating.Decide(n.Facts, policy)
+	o.Reason = v.Reason
+	if !v.Send {
+		return w.Store.RecordNotice(ctx, o)
+	}
+	mail, err := w.renderNotice(n, rules)
+	if err != nil {
+		return err
+	}
+	replies := make(chan mailer.Outcome, 1)
+	mail.Done = func(reply mailer.Outcome) { replies <- reply }
+	if err := w.Pool.Submit(ctx, mail); err != nil {
+		o.State, o.Reply, o.Due = "pending", err.Error(), w.Now()
+		return w.Store.RecordNotice(ctx, o)
+	}
+	reply := <-replies
+	o.At, o.Reply = w.Now(), fmt.Sprintf("%d %s", reply.Code, reply.Text)
+	switch {
+	case reply.Kind == mailer.Accepted:
+		o.State = "sent"
+	case reply.Kind == mailer.Refused, n.Attempts >= w.MaxAttempts:
+		o.State = "failed"
+	default:
+		o.State, o.Due = "pending", o.At.Add(retryDelay(w.RetryBase, n.Attempts))
+	}
+	return w.Store.RecordNotice(ctx, o)
+}
+
+func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Mail, error) {
+	link := w.PublicURL + "/m/" + w.Keys.Manage(int64(n.Recipient.ID), 0, w.Now().Add(w.ManageLinkLife))
+	if n.Kind == contact.NoticeConfirm {
+		link = w.PublicURL + "/c/" + w.Keys.Confirm(int64(n.Recipient.ID), n.SignUp, n.Expires)
+	}
+	sender := rules.SenderName
+	if sender == "" {
+		sender = rules.SenderAddress.Domain()
+	}
+	subject, text, html, err := w.Words.Notice(templates.NoticeMail{
+		Kind: string(n.Kind), Language: w.Words.Match(n.Locale, n.Language), Sender: sender, PostalAddress: rules.PostalAddress,
+		ToName: n.FirstName, Link: link,
+	})
+	if err != nil {
+		return nil, err
+	}
+	template, err := mailer.Compile(mailer.Draft{
+		FromName: sender, FromAddress: string(rules.SenderAddress),
+		Subject: []mailer.Segment{mailer.Static(subject)}, Text: []mailer.Segment{mailer.Static(text)}, HTML: []mailer.Segment{mailer.Static(html)},
+		// RFC 3834: nobody's holiday answer is asked for.
+		Headers: []mailer.Header{{Name: "Auto-Submitted", Value: []mailer.Segment{mailer.Static("auto-generated")}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	from := w.BounceAddress
+	if from == "" {
+		from = string(rules.SenderAddress)
+	}
+	return &mailer.Mail{From: from, To: string(n.Address), Data: template.Append(nil, mailer.Values{
+		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: w.Now(),
+	})}, nil
+}
+
+// noticeMessageID is the same each time a notice is sent, and shows no id.
+func noticeMessageID(id int64, domain string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "jatak notice %s %d", domain, id))
+	return hex.EncodeToString(sum[:16]) + "@" + domain
+}
