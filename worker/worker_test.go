@@ -47,7 +47,7 @@ func newHouse(t *testing.T, contacts int) *house {
 		t.Fatal(err)
 	}
 	err = h.db.Import(t.Context(), func(im *postgres.Import) error {
-		_, err := im.Contacts(t.Context(), crowd(contacts), func(u contact.Unknown) { t.Errorf("unknown %v", u) })
+		_, err := im.Contacts(t.Context(), crowd(contacts), func(u contact.Objection) { t.Errorf("unknown %v", u) })
 		return err
 	})
 	if err != nil {

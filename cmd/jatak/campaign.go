@@ -96,14 +96,15 @@ func (r *campaignReportCommand) people(ctx context.Context, c *console, db *post
 
 // wouldBeBooked asks the gate about the audience of a draft.
 func wouldBeBooked(ctx context.Context, db *postgres.DB, kept campaign.Campaign, reason gating.Reason, after contact.ID, limit int) (iter.Seq2[campaign.Booking, error], error) {
-	policy, err := db.Policy(ctx, time.Now())
+	now := time.Now()
+	policy, err := db.Policy(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	policy.Class, policy.Type = kept.Class, kept.Type
 	reasons := map[contact.ID]gating.Reason{}
 	planned := map[contact.Address]bool{}
-	for r, err := range db.Audience(ctx, kept.Type) {
+	for r, err := range db.Audience(ctx, kept.Type, kept.Content.Audience.Selection(now)) {
 		if err != nil {
 			return nil, err
 		}

@@ -75,6 +75,9 @@ func (r importResult) print(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "  %9s %-18s %s changed, %s unchanged\n",
 			number(line.n.Added), line.noun, number(line.n.Changed), number(line.n.Unchanged))
 	}
+	if r.Consents > 0 {
+		_, _ = fmt.Fprintf(w, "  %9s E-marketing bases taken from the rows\n", number(r.Consents))
+	}
 	for _, note := range r.Notes {
 		_, _ = fmt.Fprintln(w, "  note:", note)
 	}
@@ -104,15 +107,17 @@ func importExport(ctx context.Context, db *postgres.DB, keys *managelink.Keyring
 	refused := legacycsv.NewRefusalWriter(file)
 
 	err = db.Import(ctx, func(im *postgres.Import) (err error) {
-		r.Imported, err = upgrade.Import(ctx, im, export, func(a contact.Address) []byte { return keys.Digest(string(a)) },
-			func(refusal *legacycsv.Refusal) error {
+		r.Imported, err = upgrade.Import(ctx, im, export, upgrade.ImportOptions{
+			Actor: actor(), Now: time.Now(), Digest: func(a contact.Address) []byte { return keys.Digest(string(a)) },
+			Refuse: func(refusal *legacycsv.Refusal) error {
 				if refusal.Kept {
 					r.Warnings++
 				} else {
 					r.Refused++
 				}
 				return refused.Write(refusal)
-			})
+			},
+		})
 		return err
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func gateReports(ctx context.Context, db *postgres.DB, kept campaign.Campaign, n
 	off, on := policy, policy
 	off.Privacy, on.Privacy = false, true
 	plannedOff, plannedOn := map[contact.Address]bool{}, map[contact.Address]bool{}
-	for r, err := range db.Audience(ctx, kept.Type) {
+	for r, err := range db.Audience(ctx, kept.Type, kept.Content.Audience.Selection(now)) {
 		if err != nil {
 			return g, err
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
@@ -28,6 +29,7 @@ type Content struct {
 	FromAddress     string             `json:"from_address"`
 	ReplyTo         string             `json:"reply_to,omitempty"`
 	PostalAddress   string             `json:"postal_address"`
+	Audience        Audience           `json:"audience,omitzero"`
 	DefaultLanguage string             `json:"default_language"`
 	Variants        map[string]Variant `json:"variants"` // by language
 }
@@ -38,6 +40,28 @@ type Variant struct {
 	HTML    string `json:"html"`
 	Text    string `json:"text,omitempty"` // made from HTML when empty
 }
+
+// Audience narrows down whom a campaign is for. The zero value is everybody.
+type Audience struct {
+	Company  string        `json:"company,omitempty"`
+	Language string        `json:"language,omitempty"` // with its regional forms
+	Basis    string        `json:"basis,omitempty"`    // the present E-marketing basis, or none
+	Source   gating.Source `json:"source,omitempty"`   // how that basis came, such as migration
+	// ExpiringDays picks those whose consent expires within so many days.
+	ExpiringDays int `json:"expiring_days,omitempty"`
+}
+
+// Selection returns the contacts that are meant at a time.
+func (a Audience) Selection(now time.Time) contact.Selection {
+	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source)}
+	if a.ExpiringDays > 0 {
+		s.ExpiresBefore = now.AddDate(0, 0, a.ExpiringDays)
+	}
+	return s
+}
+
+// mostExpiringDays bounds how far ahead an audience looks.
+const mostExpiringDays = 3650
 
 // Bounds of what an author may write, in bytes.
 const (
@@ -146,6 +170,12 @@ func (c Content) Validate() error {
 	}
 	if strings.TrimSpace(c.PostalAddress) == "" {
 		add("postal_address is empty; the law asks for the sender's address in every mail")
+	}
+	if a := c.Audience; a.ExpiringDays < 0 || a.ExpiringDays > mostExpiringDays {
+		add("audience.expiring_days is a number from 1 to %d, not %d", mostExpiringDays, a.ExpiringDays)
+	}
+	if a := c.Audience; a.Basis != "" && !contact.IsKey(a.Basis) {
+		add("audience.basis is a legal basis such as consent, or none, not %q", a.Basis)
 	}
 	if len(c.Variants) == 0 {
 		add("variants is empty; write the mail in at least one language")

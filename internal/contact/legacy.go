@@ -23,6 +23,7 @@ type LegacyContact struct {
 	Language            string
 	NoMailings, Left    bool
 	Interests           []string
+	Emarketing          string // the legal basis that the row states; "" for none
 	Line                int
 }
 
@@ -40,13 +41,24 @@ type InterestMapping struct {
 	Line                       int
 }
 
-// Unknown is a row that cannot be taken: it names something which is not
-// there, or somebody who was erased.
-type Unknown struct {
-	Line   int
-	Name   string // what it names
-	Erased bool
+// Objection says what the store found in a row.
+type Objection struct {
+	Line int
+	Why  ObjectionKind
+	Name string // what the row names, or what the ledger holds
 }
+
+// ObjectionKind is why a row was not taken, or not all of it.
+type ObjectionKind string
+
+// The kinds of objections. The last three leave only the consent out.
+const (
+	ObjectUnknown ObjectionKind = "unknown" // names what is not there
+	ObjectErased  ObjectionKind = "erased"  // is of a person who was erased
+	ObjectBasis   ObjectionKind = "basis"   // states a basis that is not in use
+	ObjectRaise   ObjectionKind = "raise"   // states more than the ledger holds
+	ObjectNo      ObjectionKind = "no"      // states a consent and "No mailings"
+)
 
 // Imported counts what an import did.
 type Imported struct {
@@ -54,6 +66,7 @@ type Imported struct {
 	Contacts  Counts `json:"contacts"`
 	Mailings  Counts `json:"mailings"`
 	Interests Counts `json:"interests"`
+	Consents  int64  `json:"consents"` // that the rows stated and the ledger took
 }
 
 // Counts says how many rows were new and how many changed what was there.

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/contact"
@@ -37,6 +38,7 @@ type Contact struct {
 	Language            string // as it was written; blank: none
 	NoMailings, Left    bool
 	Interests           []string
+	Emarketing          string // a legal basis as it was written, in lower case; blank: none is known
 	Line                int
 }
 
@@ -75,7 +77,8 @@ type Interest struct {
 type format struct {
 	file               string
 	required, optional []string
-	absent             string // what it means that the file is not there
+	extra              []string // not missed when they are not there
+	absent             string   // what it means that the file is not there
 }
 
 func contactsFormat() format {
@@ -83,6 +86,7 @@ func contactsFormat() format {
 		file:     "contacts.csv",
 		required: []string{"id", "email", "company_id", "no_mailings", "left"},
 		optional: []string{"first_name", "last_name", "language", "interests"},
+		extra:    []string{"emarketing"},
 	}
 }
 
@@ -168,6 +172,7 @@ func (e *Export) Contacts() iter.Seq2[Contact, error] {
 			Left:       r.flag("left"),
 			Language:   r.text("language", maxWord),
 			Interests:  r.list("interests"),
+			Emarketing: strings.ToLower(r.text("emarketing", maxName)),
 			Line:       r.line,
 		}
 		// Last, so that a reason to refuse the row is found before one to keep it.

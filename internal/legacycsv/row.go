@@ -148,7 +148,7 @@ func (t *table) checkColumns(f format, header string) error {
 	return nil
 }
 
-func (f format) all() []string { return slices.Concat(f.required, f.optional) }
+func (f format) all() []string { return slices.Concat(f.required, f.optional, f.extra) }
 
 // next looks at the next row; nil at the end of the file. A row that is not
 // even a row comes with its refusal. settle must follow.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,34 +14,50 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 )
 
-// selected holds for a contact c with the E-marketing, or other, consent e that
-// a selection asks for. The parameters are those of selectionArguments.
-const selected = `
-	c.deleted_at IS NULL
-	AND ($2::text = '' OR EXISTS (SELECT FROM company co WHERE co.id = c.company_id AND lower(co.name) = lower($2)))
-	AND ($3::text = '' OR c.language = $3 OR c.language LIKE $3 || '-%')
-	AND ($4::text = '' OR coalesce(e.basis, '') = CASE WHEN $4 = 'none' THEN '' ELSE $4 END)
-	AND ($5::text = '' OR e.source = $5)
-	AND ($6::timestamptz IS NULL OR least(e.expires_at, ` + lastUse + ` + (` + consentLife + `) * interval '1 day') <= $6)
-	AND ($7::text = '' OR c.address = $7)`
-
-func selectionArguments(purpose gating.Purpose, s contact.Selection) []any {
-	var expires *time.Time
-	if !s.ExpiresBefore.IsZero() {
-		expires = &s.ExpiresBefore
+// where holds for a contact c, with the consent e, that is of the selection. It
+// adds its values to args.
+func where(s contact.Selection, args *[]any) string {
+	conditions := []string{"c.deleted_at IS NULL"}
+	add := func(condition string, value any) {
+		*args = append(*args, value)
+		conditions = append(conditions, strings.ReplaceAll(condition, "$", fmt.Sprintf("$%d", len(*args))))
 	}
-	return []any{purpose, s.Company, s.Language, s.Basis, s.Source, expires, s.Address}
+	if s.Address != "" {
+		add("c.address = $", s.Address)
+	}
+	if s.Company != "" {
+		add("EXISTS (SELECT FROM company sc WHERE sc.id = c.company_id AND lower(sc.name) = lower($))", s.Company)
+	}
+	if s.Language != "" {
+		add("(c.language = $ OR c.language LIKE $ || '-%')", s.Language)
+	}
+	switch s.Basis {
+	case "":
+	case "none":
+		add("coalesce(e.basis, '') = $", "")
+	default:
+		add("e.basis = $", s.Basis)
+	}
+	if s.Source != "" {
+		add("e.source = $", s.Source)
+	}
+	if !s.ExpiresBefore.IsZero() {
+		add(expiry+" <= $", s.ExpiresBefore)
+	}
+	return strings.Join(conditions, " AND ")
 }
 
 // Selected streams the contacts of a selection with their consent.
 func (db *DB) Selected(ctx context.Context, purpose gating.Purpose, s contact.Selection) iter.Seq2[contact.Standing, error] {
+	args := []any{purpose}
+	condition := where(s, &args)
 	return stream(ctx, db, "read a selection", func(rows pgx.Rows) (c contact.Standing, err error) {
 		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Basis, &c.Source, &c.Since, &c.Expires)
 	}, `
 		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(e.basis, ''), coalesce(e.source, ''),
-			coalesce(e.since, 'epoch'), coalesce(least(e.expires_at, `+lastUse+` + (`+consentLife+`) * interval '1 day'), 'epoch')
+			coalesce(e.since, 'epoch'), coalesce(`+expiry+`, 'epoch')
 		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
-		WHERE`+selected+` ORDER BY c.id`, selectionArguments(purpose, s)...)
+		WHERE `+condition+` ORDER BY c.id`, args...)
 }
 
 // ChangeBasis gives a selection another basis, with an event for each contact.
@@ -55,11 +72,12 @@ func (db *DB) ChangeBasis(ctx context.Context, change contact.BulkChange) (r con
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		r = contact.BulkResult{}
+		args := []any{change.Purpose}
 		_, err := tx.Exec(ctx, `
 			CREATE TEMPORARY TABLE changing ON COMMIT DROP AS
 			SELECT c.id, coalesce(e.basis, '') AS basis, coalesce(e.source, '') AS source
 			FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $1
-			WHERE`+selected+` FOR NO KEY UPDATE OF c`, selectionArguments(change.Purpose, change.Selection)...)
+			WHERE `+where(change.Selection, &args)+` FOR NO KEY UPDATE OF c`, args...)
 		if err != nil {
 			return err
 		}

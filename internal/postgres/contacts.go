@@ -67,7 +67,7 @@ func stream[T any](ctx context.Context, db *DB, doing string, scan func(pgx.Rows
 func (db *DB) Recipient(ctx context.Context, id contact.ID, t gating.SubscriptionType) (r contact.Recipient, err error) {
 	var s factScan
 	err = db.pool.QueryRow(ctx, `
-		SELECT`+personColumns+`,`+factColumns+` FROM contact c`+factJoins+` WHERE c.id = $2`, typeParameter(t), id).
+		SELECT `+personColumns+`,`+factColumns+` FROM contact c`+factJoins+` WHERE c.id = $2`, typeParameter(t), id).
 		Scan(append([]any{&r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language}, s.targets()...)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, contact.ErrNotFound

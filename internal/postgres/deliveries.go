@@ -36,7 +36,7 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 	if err != nil {
 		return 0, err
 	}
-	recipients, err := audienceChunk(ctx, tx, id, policy.Type, progress.through, progress.end, limit)
+	recipients, err := audienceChunk(ctx, tx, id, policy.Type, progress.audience.Selection(now), progress.through, progress.end, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -83,6 +83,7 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 type planProgress struct {
 	through, end contact.ID
 	batches      int
+	audience     campaign.Audience
 }
 
 // lockPlan holds the campaign for this chunk. It returns campaign.ErrNotPlanning
@@ -97,10 +98,10 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 	}
 	err = tx.QueryRow(ctx, `
 		SELECT c.class, coalesce(c.type_id, 0), coalesce(t.created_at, 'epoch'), c.override_reason <> '',
-			c.planned_through, c.audience_end, c.batches
+			c.planned_through, c.audience_end, c.batches, coalesce(c.content->'audience', '{}')
 		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
 		WHERE c.id = $1 AND c.state = 'planning' FOR NO KEY UPDATE OF c SKIP LOCKED`, id).
-		Scan(&p.Class, &p.Type.ID, &p.Type.Created, &p.Override, &progress.through, &progress.end, &progress.batches)
+		Scan(&p.Class, &p.Type.ID, &p.Type.Created, &p.Override, &progress.through, &progress.end, &progress.batches, &progress.audience)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = campaign.ErrNotPlanning
 	}

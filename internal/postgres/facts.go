@@ -24,6 +24,9 @@ const lastUse = `
 const consentLife = `
 	SELECT nullif(value, 'never')::integer FROM setting_change WHERE name = 'consent-life' ORDER BY version DESC LIMIT 1`
 
+// expiry is when the consent e loses its force; null for never.
+const expiry = `least(e.expires_at, ` + lastUse + ` + (` + consentLife + `) * interval '1 day')`
+
 // What the gate decides on, for a contact c. The parameter $1 is the
 // campaign's subscription type, null for any.
 const (
@@ -114,11 +117,13 @@ func typeParameter(t gating.SubscriptionType) *int64 {
 	return &id
 }
 
-// Audience streams everyone on file with the facts that the gate decides on,
-// in the order of planning, for a report before launch. The address is given
+// Audience streams the selection with the facts that the gate decides on, in
+// the order of planning, for a report before launch. The address is given
 // only where several contacts share it: Duplicate is left for the caller to
 // find.
-func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2[contact.Recipient, error] {
+func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error] {
+	args := []any{typeParameter(t)}
+	condition := where(of, &args)
 	return stream(ctx, db, "read the audience", func(rows pgx.Rows) (r contact.Recipient, err error) {
 		var s factScan
 		err = rows.Scan(append([]any{&r.ID, &r.Address}, s.targets()...)...)
@@ -126,19 +131,19 @@ func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType) iter.Seq2
 		return r, err
 	}, `
 		SELECT c.id, coalesce(shared.address, ''),`+factColumns+`
-		FROM contact c`+allFactJoins+` WHERE c.deleted_at IS NULL ORDER BY c.id`, typeParameter(t))
+		FROM contact c`+allFactJoins+` WHERE `+condition+` ORDER BY c.id`, args...)
 }
 
 // audienceChunk reads the next contacts to plan, with Duplicate set where a
 // contact with the same address is planned already.
-func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.SubscriptionType, after, end contact.ID, limit int) ([]contact.Recipient, error) {
+func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.SubscriptionType, of contact.Selection, after, end contact.ID, limit int) ([]contact.Recipient, error) {
+	args := []any{typeParameter(t), after, end, limit, id}
 	rows, err := tx.Query(ctx, `
 		SELECT c.id, coalesce(c.address, ''), EXISTS (
 			SELECT FROM contact t JOIN delivery d ON d.contact_id = t.id AND d.campaign_id = $5
 			WHERE t.address = c.address AND t.id <> c.id AND d.state <> 'blocked'),`+factColumns+`
 		FROM contact c`+factJoins+`
-		WHERE c.id > $2 AND c.id <= $3 AND c.deleted_at IS NULL ORDER BY c.id LIMIT $4`,
-		typeParameter(t), after, end, limit, id)
+		WHERE c.id > $2 AND c.id <= $3 AND `+where(of, &args)+` ORDER BY c.id LIMIT $4`, args...)
 	if err != nil {
 		return nil, err
 	}

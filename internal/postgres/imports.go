@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,7 +32,7 @@ const stagingTables = `
 	CREATE TEMPORARY TABLE new_company (legacy_id text, name text, no_mailings boolean) ON COMMIT DROP;
 	CREATE TEMPORARY TABLE new_contact (legacy_id text, email text, address text, address_digest bytea,
 		first_name text, last_name text, company text, language text, no_mailings boolean, has_left boolean,
-		interests text[], line integer) ON COMMIT DROP;
+		interests text[], emarketing text, line integer) ON COMMIT DROP;
 	CREATE TEMPORARY TABLE new_mailing (contact text, mailing text, sent_at timestamptz, status text, line integer) ON COMMIT DROP;`
 
 // copyRows streams rows into a staging table.
@@ -75,27 +76,27 @@ func (im *Import) Companies(ctx context.Context, rows iter.Seq2[contact.LegacyCo
 // already is updated. A "no mailings" flag that is new since the upgrade
 // holds at once and makes the contact one to upgrade again; a flag that is
 // gone changes nothing, because an import cannot raise a consent.
-func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyContact, error], unknown func(contact.Unknown)) (n contact.Counts, err error) {
+func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyContact, error], object func(contact.Objection)) (n contact.Counts, err error) {
 	err = copyRows(ctx, im.tx, "new_contact", []string{"legacy_id", "email", "address", "address_digest", "first_name",
-		"last_name", "company", "language", "no_mailings", "has_left", "interests", "line"}, rows,
+		"last_name", "company", "language", "no_mailings", "has_left", "interests", "emarketing", "line"}, rows,
 		func(c contact.LegacyContact) []any {
 			var address *string
 			if c.Address != "" {
 				address = (*string)(&c.Address)
 			}
 			return []any{c.ID, c.Email, address, c.Digest, c.FirstName, c.LastName, c.CompanyID, c.Language,
-				c.NoMailings, c.Left, c.Interests, c.Line}
+				c.NoMailings, c.Left, c.Interests, c.Emarketing, c.Line}
 		})
 	if err != nil {
 		return n, fmt.Errorf("import contacts: %w", err)
 	}
-	err = im.refuse(ctx, unknown, `
+	err = im.object(ctx, object, `
 		DELETE FROM new_contact n WHERE company <> '' AND NOT EXISTS (SELECT FROM company c WHERE c.legacy_id = n.company)
-		RETURNING line, company, false`)
+		RETURNING line, 'unknown', company`)
 	if err == nil {
-		err = im.refuse(ctx, unknown, `
+		err = im.object(ctx, object, `
 			DELETE FROM new_contact n USING suppression s WHERE s.address_digest = n.address_digest AND s.reason = 'erased'
-			RETURNING n.line, '', true`)
+			RETURNING n.line, 'erased', ''`)
 	}
 	if err != nil {
 		return n, fmt.Errorf("import contacts: %w", err)
@@ -134,8 +135,38 @@ func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyCon
 	return n, nil
 }
 
+// Consents takes the E-marketing bases that the contacts' rows state: for who
+// was never asked, and withdrawals. A row that states more than the ledger holds
+// is objected to: an import cannot raise a consent.
+func (im *Import) Consents(ctx context.Context, actor string, now time.Time, object func(contact.Objection)) (taken int64, err error) {
+	_, err = im.tx.Exec(ctx, `
+		CREATE TEMPORARY TABLE stated ON COMMIT DROP AS
+		SELECT c.id, n.line, n.emarketing, coalesce(e.basis, '') AS basis, CASE
+			WHEN NOT EXISTS (SELECT FROM legal_basis b WHERE b.key = n.emarketing AND b.retired_at IS NULL) THEN 'basis'
+			WHEN n.emarketing IN ('withdrawn', coalesce(e.basis, '')) THEN ''
+			WHEN n.no_mailings OR c.no_mailings AND c.upgraded_at IS NULL THEN 'no'
+			WHEN coalesce(e.basis, '') <> '' THEN 'raise' ELSE '' END AS objection
+		FROM new_contact n JOIN contact c ON c.legacy_id = n.legacy_id
+		LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = 'emarketing'
+		WHERE n.emarketing <> '' AND c.deleted_at IS NULL FOR NO KEY UPDATE OF c`)
+	if err == nil {
+		err = im.object(ctx, object, `
+			SELECT line, objection, CASE objection WHEN 'basis' THEN emarketing ELSE basis END FROM stated WHERE objection <> '' ORDER BY line`)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("import consents: %w", err)
+	}
+	tag, err := im.tx.Exec(ctx, recordEvents(`
+			SELECT id, 'emarketing', emarketing, NULL::timestamptz, 'import', $1::text, '', '', NULL::bigint, '', $2::timestamptz
+			FROM stated WHERE objection = '' AND emarketing <> basis`), actor, now)
+	if err != nil {
+		return 0, fmt.Errorf("import consents: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
 // Mailings takes the mailing history, except rows of contacts that are not there.
-func (im *Import) Mailings(ctx context.Context, rows iter.Seq2[contact.LegacyMailing, error], unknown func(contact.Unknown)) (n contact.Counts, err error) {
+func (im *Import) Mailings(ctx context.Context, rows iter.Seq2[contact.LegacyMailing, error], object func(contact.Objection)) (n contact.Counts, err error) {
 	err = copyRows(ctx, im.tx, "new_mailing", []string{"contact", "mailing", "sent_at", "status", "line"}, rows,
 		func(m contact.LegacyMailing) []any {
 			return []any{m.ContactID, m.Mailing, m.SentAt, m.Status, m.Line}
@@ -143,9 +174,9 @@ func (im *Import) Mailings(ctx context.Context, rows iter.Seq2[contact.LegacyMai
 	if err != nil {
 		return n, fmt.Errorf("import mailings: %w", err)
 	}
-	err = im.refuse(ctx, unknown, `
+	err = im.object(ctx, object, `
 		DELETE FROM new_mailing n WHERE NOT EXISTS (SELECT FROM contact c WHERE c.legacy_id = n.contact)
-		RETURNING line, contact, false`)
+		RETURNING line, 'unknown', contact`)
 	if err != nil {
 		return n, fmt.Errorf("import mailings: %w", err)
 	}
@@ -179,15 +210,15 @@ func (im *Import) InterestMappings(ctx context.Context, rows iter.Seq2[contact.I
 	return n, nil
 }
 
-// refuse runs a statement that drops staged rows and tells of each.
-func (im *Import) refuse(ctx context.Context, unknown func(contact.Unknown), statement string) error {
+// object runs a statement that finds or drops staged rows and tells of each.
+func (im *Import) object(ctx context.Context, object func(contact.Objection), statement string) error {
 	rows, err := im.tx.Query(ctx, statement)
 	if err != nil {
 		return err
 	}
-	var u contact.Unknown
-	_, err = pgx.ForEachRow(rows, []any{&u.Line, &u.Name, &u.Erased}, func() error {
-		unknown(u)
+	var o contact.Objection
+	_, err = pgx.ForEachRow(rows, []any{&o.Line, &o.Why, &o.Name}, func() error {
+		object(o)
 		return nil
 	})
 	return err

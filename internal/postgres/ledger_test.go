@@ -196,10 +196,10 @@ func TestErasedPersonIsGoneAndStaysUnmailed(t *testing.T) {
 
 	// Imported again, the person is refused; so is a twin.
 	err = db.Import(t.Context(), func(im *postgres.Import) error {
-		var refused []contact.Unknown
+		var refused []contact.Objection
 		counts, err := im.Contacts(t.Context(), each([]contact.LegacyContact{
-			{ID: "1", Email: "A@example.org", Address: "a@example.org", Digest: digest("a@example.org"), Line: 7}}), func(u contact.Unknown) { refused = append(refused, u) })
-		if len(refused) != 1 || !refused[0].Erased || refused[0].Line != 7 || counts.Added != 0 {
+			{ID: "1", Email: "A@example.org", Address: "a@example.org", Digest: digest("a@example.org"), Line: 7}}), func(u contact.Objection) { refused = append(refused, u) })
+		if len(refused) != 1 || refused[0].Why != contact.ObjectErased || refused[0].Line != 7 || counts.Added != 0 {
 			t.Errorf("imported again: %+v, refused %+v", counts, refused)
 		}
 		return err

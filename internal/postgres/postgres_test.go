@@ -55,11 +55,11 @@ func people(t *testing.T, db *postgres.DB, list ...person) (counts contact.Impor
 				mailings = append(mailings, contact.LegacyMailing{ContactID: c.ID, Mailing: "m", SentAt: noon, Status: p.mailed})
 			}
 		}
-		var unknown []contact.Unknown
-		if counts.Contacts, err = im.Contacts(t.Context(), each(contacts), func(u contact.Unknown) { unknown = append(unknown, u) }); err != nil {
+		var unknown []contact.Objection
+		if counts.Contacts, err = im.Contacts(t.Context(), each(contacts), func(u contact.Objection) { unknown = append(unknown, u) }); err != nil {
 			return err
 		}
-		if counts.Mailings, err = im.Mailings(t.Context(), each(mailings), func(u contact.Unknown) { unknown = append(unknown, u) }); err != nil {
+		if counts.Mailings, err = im.Mailings(t.Context(), each(mailings), func(u contact.Objection) { unknown = append(unknown, u) }); err != nil {
 			return err
 		}
 		if len(unknown) > 0 {
@@ -114,7 +114,7 @@ func newCampaign(t *testing.T, db *postgres.DB, typeName string) campaign.Campai
 func reasons(t *testing.T, db *postgres.DB, c campaign.Campaign, privacy bool) map[string]gating.Reason {
 	t.Helper()
 	got := map[string]gating.Reason{}
-	for r, err := range db.Audience(t.Context(), c.Type) {
+	for r, err := range db.Audience(t.Context(), c.Type, contact.Selection{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

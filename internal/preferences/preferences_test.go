@@ -82,7 +82,7 @@ func (p *portal) seed() {
 	p.t.Helper()
 	ctx := p.t.Context()
 	err := p.db.Import(ctx, func(im *postgres.Import) error {
-		unknown := func(u contact.Unknown) { p.t.Errorf("unknown %v", u) }
+		unknown := func(u contact.Objection) { p.t.Errorf("unknown %v", u) }
 		_, err := im.Contacts(ctx, func(yield func(contact.LegacyContact, error) bool) {
 			for i, c := range []contact.LegacyContact{
 				{Email: "anna@example.org", Language: "da"}, {Email: "bo@example.org"}, {Email: "carla@example.org", NoMailings: true},

@@ -36,10 +36,11 @@ func importFiles(t *testing.T, db *postgres.DB, files map[string]string) (n cont
 		t.Fatal(err)
 	}
 	err = db.Import(t.Context(), func(im *postgres.Import) (err error) {
-		n, err = upgrade.Import(t.Context(), im, export, digest, func(r *legacycsv.Refusal) error {
-			refused = append(refused, strings.Join([]string{r.File, r.Column, r.Reason}, " | "))
-			return nil
-		})
+		n, err = upgrade.Import(t.Context(), im, export, upgrade.ImportOptions{Actor: "test", Now: noon, Digest: digest,
+			Refuse: func(r *legacycsv.Refusal) error {
+				refused = append(refused, strings.Join([]string{r.File, r.Column, r.Reason}, " | "))
+				return nil
+			}})
 		return err
 	})
 	if err != nil {
@@ -82,6 +83,31 @@ func TestImportRefusesWhatNamesNothing(t *testing.T) {
 	}
 	if all := strings.Join(refused, "\n"); !strings.Contains(all, "erased") {
 		t.Errorf("nobody was told of the erased person: %s", all)
+	}
+}
+
+// An import brings consents for who was never asked, and withdrawals; it never
+// raises what the ledger holds, and says so.
+func TestImportNeverRaisesAConsent(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	const columns = "id,email,company_id,no_mailings,left,emarketing\n"
+	n, refused := importFiles(t, db, map[string]string{"contacts.csv": columns +
+		"1,new@example.org,,0,0,consent\n2,gone@example.org,,0,0,withdrawn\n3,blank@example.org,,0,0,\n4,no@example.org,,1,0,consent\n5,odd@example.org,,0,0,maybe\n"})
+	if n.Contacts.Added != 5 || n.Consents != 2 || len(refused) != 2 {
+		t.Errorf("taken %+v, refused %q", n, refused)
+	}
+	n, refused = importFiles(t, db, map[string]string{"contacts.csv": columns +
+		"1,new@example.org,,0,0,legitimate_interest\n2,gone@example.org,,0,0,consent\n3,blank@example.org,,0,0,soft_opt_in\n6,more@example.org,,0,0,contract\n"})
+	if n.Consents != 2 || len(refused) != 2 || !strings.Contains(refused[0], `holds "consent"`) || !strings.Contains(refused[1], `holds "withdrawn"`) {
+		t.Errorf("the second time: taken %+v, refused %q", n, refused)
+	}
+	n, refused = importFiles(t, db, map[string]string{"contacts.csv": columns + "1,new@example.org,,0,0,withdrawn\n"})
+	if n.Consents != 1 || len(refused) != 0 {
+		t.Errorf("a withdrawal: taken %+v, refused %q", n, refused)
+	}
+	if _, err := db.VerifyLedger(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
