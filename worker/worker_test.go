@@ -377,3 +377,83 @@ func TestRelayThatIsAwayCostsNoAttempts(t *testing.T) {
 		t.Errorf("books %+v", books)
 	}
 }
+
+// A person who signs up gets one confirmation mail, whose link confirms.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 0)
+	first := true
+	var mu sync.Mutex
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		if at == "RCPT" && strings.Contains(to, "gone@") {
+			return &mailertest.Do{Reply: "550 5.1.1 nobody here"}
+		}
+		if at == "RCPT" && first {
+			first = false
+			return &mailertest.Do{Reply: "451 4.3.0 later"}
+		}
+		return nil
+	})
+	now := time.Now()
+	for name, value := range map[gating.Setting]string{
+		contact.SettingSenderName: "Nordlys & Søn", contact.SettingSenderAddress: "news@jatak.example", contact.SettingPostalAddress: "Pakhuskaj 7",
+	} {
+		if err := h.db.Set(t.Context(), name, value, "test", now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range []contact.Address{"nora@example.org", "gone@example.org"} {
+		result, err := h.db.SignUp(t.Context(), contact.SignUp{Email: string(a), Address: a, Digest: []byte(a), FirstName: "Nora", Purpose: gating.PurposeEmarketing,
+			Wording: "Ja tak", Locale: "da", Network: []byte("net"), Now: now, Life: time.Hour})
+		if err != nil || result != contact.SignUpKept {
+			t.Fatalf("%s: %s, %v", a, result, err)
+		}
+	}
+	stop := h.start(sink.URL("max_conns=1"), nil)
+	deadline := time.Now().Add(30 * time.Second)
+	settled := func() bool {
+		for _, a := range []contact.Address{"nora@example.org", "gone@example.org"} {
+			ids, err := h.db.FindContacts(t.Context(), a)
+			if err != nil || len(ids) != 1 {
+				t.Fatalf("%s: %v, %v", a, ids, err)
+			}
+			d, err := h.db.Dossier(t.Context(), ids[0], "test", now)
+			if err != nil || len(d.Notices) != 1 {
+				t.Fatalf("%s: %v, %v", a, d.Notices, err)
+			}
+			want := map[contact.Address]string{"nora@example.org": "sent", "gone@example.org": "failed"}[a]
+			if d.Notices[0].State != want {
+				return false
+			}
+		}
+		return true
+	}
+	for tick := time.NewTicker(20 * time.Millisecond); !settled(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("the notices are not settled")
+		}
+	}
+	stop()
+	mails := sink.Messages()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
+	}
+	m, err := mail.ReadMessage(strings.NewReader(mails[0].Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Header.Get("Auto-Submitted") != "auto-generated" || m.Header.Get("List-Unsubscribe") != "" || !strings.Contains(m.Header.Get("To"), "nora@example.org") {
+		t.Errorf("the header is %v", m.Header)
+	}
+	_, rest, found := strings.Cut(strings.ReplaceAll(mails[0].Data, "=\r\n", ""), "https://jatak.example/c/")
+	token, _, _ := strings.Cut(rest, "\r\n")
+	link, err := h.keys.Open(strings.TrimSpace(token), time.Now())
+	if !found || err != nil || link.Kind != managelink.Confirm {
+		t.Fatalf("the link %q: %+v, %v", token, link, err)
+	}
+	if err := h.db.ConfirmSignUp(t.Context(), contact.ID(link.Contact), link.SignUp, time.Now()); err != nil {
+		t.Error(err)
+	}
+}

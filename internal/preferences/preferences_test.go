@@ -40,15 +40,16 @@ const (
 
 // portal is the recipients' site over a real database.
 type portal struct {
-	t        *testing.T
-	db       *postgres.DB
-	keys     *managelink.Keyring
-	words    *templates.Set
-	log      *bytes.Buffer
-	handler  http.Handler
-	base     string
-	campaign campaign.ID
-	types    map[string]gating.TypeID
+	t         *testing.T
+	db        *postgres.DB
+	keys      *managelink.Keyring
+	words     *templates.Set
+	log       *bytes.Buffer
+	handler   http.Handler
+	base      string
+	publicURL string
+	campaign  campaign.ID
+	types     map[string]gating.TypeID
 }
 
 func newPortal(t *testing.T, publicURL string) *portal {
@@ -67,15 +68,20 @@ func newPortal(t *testing.T, publicURL string) *portal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.base = public.Path
-	p.handler, err = preferences.New(preferences.Options{
-		Store: p.db, Keyring: p.keys, Templates: p.words, Now: func() time.Time { return noon }, PublicURL: publicURL,
-		Log: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err != nil {
+	p.base, p.publicURL = public.Path, publicURL
+	if err := p.at(noon); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// at sets the clock.
+func (p *portal) at(now time.Time) (err error) {
+	p.handler, err = preferences.New(preferences.Options{
+		Store: p.db, Keyring: p.keys, Templates: p.words, Now: func() time.Time { return now }, PublicURL: p.publicURL,
+		Log: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	return err
 }
 
 func (p *portal) seed() {
