@@ -242,7 +242,7 @@ func TestTheCommittedExportHoldsEveryAwkwardCase(t *testing.T) {
 
 func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 	t.Parallel()
-	if got := strings.Join(examples.Campaigns(), " "); got != "newsletter service-notice" {
+	if got := strings.Join(examples.Campaigns(), " "); got != "newsletter renewal service-notice" {
 		t.Fatalf("campaigns: %s", got)
 	}
 	for _, name := range examples.Campaigns() {
@@ -255,13 +255,14 @@ func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c struct {
-			Name             string `json:"name"`
-			Class            string `json:"class"`
-			SubscriptionType string `json:"subscription_type"`
-			FromName         string `json:"from_name"`
-			FromAddress      string `json:"from_address"`
-			PostalAddress    string `json:"postal_address"`
-			DefaultLanguage  string `json:"default_language"`
+			Name             string            `json:"name"`
+			Class            string            `json:"class"`
+			SubscriptionType string            `json:"subscription_type"`
+			FromName         string            `json:"from_name"`
+			FromAddress      string            `json:"from_address"`
+			PostalAddress    string            `json:"postal_address"`
+			DefaultLanguage  string            `json:"default_language"`
+			Audience         map[string]string `json:"audience"`
 			Variants         map[string]struct {
 				Subject string `json:"subject"`
 				HTML    string `json:"html"`
@@ -285,14 +286,15 @@ func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if v.Subject == "" || bytes.Count(text, []byte("[[link.subscription]]")) != 1 || !bytes.Contains(text, []byte(c.PostalAddress)) ||
+				links := bytes.Count(text, []byte("[[link.subscription]]")) + bytes.Count(text, []byte("{{ manage_url }}"))
+				if v.Subject == "" || links != 1 || !bytes.Contains(text, []byte(c.PostalAddress)) ||
 					!bytes.Contains(text, []byte("{{ contact.first_name | default: ")) {
 					t.Errorf("%s in %s: %s lacks a subject, the link, the postal address or a merge field", name, language, part)
 				}
 			}
 		}
 	}
-	if _, err := examples.Campaign("../legacy-crm"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "newsletter, service-notice") {
+	if _, err := examples.Campaign("../legacy-crm"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "newsletter, renewal, service-notice") {
 		t.Errorf("an unknown campaign: %v", err)
 	}
 }

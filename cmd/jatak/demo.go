@@ -197,7 +197,25 @@ func startDemo(ctx context.Context, dir string, d *demoCommand, out io.Writer, l
 		return s, err
 	}
 	s.background(background, hands.Run)
-	return s, s.db.Set(ctx, gating.SettingPrivacy, d.Privacy, "demo", time.Now())
+	return s, s.set(ctx, d.Privacy)
+}
+
+// set writes the demo's rules.
+func (s *demo) set(ctx context.Context, privacy string) error {
+	for _, rule := range []struct {
+		name  gating.Setting
+		value string
+	}{
+		{gating.SettingPrivacy, privacy},
+		{contact.SettingSenderName, "Kafferisteriet Ja Tak"},
+		{contact.SettingSenderAddress, "news@jatak.example"},
+		{contact.SettingPostalAddress, "Kafferisteriet Ja Tak ApS, Pakhuskaj 7, 5000 Odense C, Danmark"},
+	} {
+		if err := s.db.Set(ctx, rule.name, rule.value, "demo", time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startRedis starts the machine's own Redis, or a model of it in this process
@@ -424,5 +442,6 @@ func (s *demo) showAddresses(ctx context.Context, kept campaign.Campaign) error 
 		s.say("One recipient's manage page: %s/m/%s", s.pages, token)
 		break
 	}
+	s.say("The sign-up form:            %s/sign-up", s.pages)
 	return nil
 }
