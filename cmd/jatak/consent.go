@@ -511,7 +511,7 @@ func (t *typeCreateCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.CreateType(ctx, contact.NewType{Key: t.Key, Names: t.Names}, time.Now())
+	return db.CreateType(ctx, contact.NewType{Key: t.Key, Names: t.Names}, actor(), time.Now())
 }
 
 type typeRenameCommand struct {
@@ -530,7 +530,7 @@ func (t *typeRenameCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.RenameType(ctx, contact.NewType{Key: t.Key, Names: t.Names})
+	return db.RenameType(ctx, contact.NewType{Key: t.Key, Names: t.Names}, actor(), time.Now())
 }
 
 type typeRetireCommand struct {
@@ -562,7 +562,7 @@ func (t *typeRetireCommand) Run(ctx context.Context, c *console) error {
 		return errors.New("say which types to retire, or --all")
 	}
 	for _, key := range keys {
-		if err := db.RetireType(ctx, key, time.Now()); err != nil {
+		if err := db.RetireType(ctx, key, actor(), time.Now()); err != nil {
 			return err
 		}
 	}

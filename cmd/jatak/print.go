@@ -30,6 +30,8 @@ type gateComparison struct {
 	SendOff  int64                   `json:"send_off"`
 	SendOn   int64                   `json:"send_on"`
 	Audience int64                   `json:"audience"`
+	// Ledger is what was written when the campaign was sent; nil before.
+	Ledger map[gating.Reason]int64 `json:"ledger,omitempty"`
 }
 
 // gateReports asks the gate about everyone on file, once for each setting of
@@ -55,7 +57,10 @@ func gateReports(ctx context.Context, db *postgres.DB, kept campaign.Campaign, n
 		g.SendOff += count(r, off, plannedOff, g.Off)
 		g.SendOn += count(r, on, plannedOn, g.On)
 	}
-	return g, nil
+	if kept.State != campaign.StateDraft {
+		g.Ledger, err = db.Verdicts(ctx, kept.ID)
+	}
+	return g, err
 }
 
 // count asks the gate about one person and returns 1 if they are mailed.
@@ -78,23 +83,34 @@ func printGateReports(w io.Writer, g gateComparison) error {
 		return err
 	}
 	var b strings.Builder
-	row := func(name string, off, on int64, note string) {
-		fmt.Fprintf(&b, "  %-28s %10s %10s  %s\n", name, number(off), number(on), note)
+	row := func(name string, off, on, written int64, note string) {
+		fmt.Fprintf(&b, "  %-28s %10s %10s", name, number(off), number(on))
+		if g.Ledger != nil {
+			fmt.Fprintf(&b, " %10s", number(written))
+		}
+		fmt.Fprintf(&b, "  %s\n", note)
 	}
-	fmt.Fprintf(&b, "  %-28s %10s %10s\n", "E-marketing privacy", "off", "on")
+	heading := fmt.Sprintf("  %-28s %10s %10s", "E-marketing privacy", "off", "on")
+	if g.Ledger != nil {
+		heading += fmt.Sprintf(" %10s", "as sent")
+	}
+	b.WriteString(heading + "\n")
+	var sent, kept int64
 	for _, r := range gating.Reasons() {
-		if g.Off[r] == 0 && g.On[r] == 0 {
-			continue
-		}
 		name := string(r)
-		if !r.Blocks() {
+		if r.Blocks() {
+			kept += g.Ledger[r]
+		} else {
 			name = "send: " + name
+			sent += g.Ledger[r]
 		}
-		row(name, g.Off[r], g.On[r], words.ReasonText("en", r))
+		if g.Off[r]+g.On[r]+g.Ledger[r] > 0 {
+			row(name, g.Off[r], g.On[r], g.Ledger[r], words.ReasonText("en", r))
+		}
 	}
-	row("get the mail", g.SendOff, g.SendOn, "")
-	row("do not", g.Audience-g.SendOff, g.Audience-g.SendOn, "")
-	row("audience", g.Audience, g.Audience, "the privacy setting is "+g.Privacy+" now")
+	row("get the mail", g.SendOff, g.SendOn, sent, "")
+	row("do not", g.Audience-g.SendOff, g.Audience-g.SendOn, kept, "")
+	row("audience", g.Audience, g.Audience, sent+kept, "the privacy setting is "+g.Privacy+" now")
 	_, err = io.WriteString(w, b.String())
 	return err
 }

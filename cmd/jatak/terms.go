@@ -84,7 +84,7 @@ func (t *termCreateCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.CreateTerm(ctx, t.Vocabulary, postgres.Term{Key: t.Key, CountsAs: t.CountsAs, Names: t.Names}, time.Now())
+	return db.CreateTerm(ctx, t.Vocabulary, postgres.Term{Key: t.Key, CountsAs: t.CountsAs, Names: t.Names}, actor(), time.Now())
 }
 
 type termRenameCommand struct {
@@ -103,7 +103,7 @@ func (t *termRenameCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.RenameTerm(ctx, t.Vocabulary, t.Key, t.Names)
+	return db.RenameTerm(ctx, t.Vocabulary, t.Key, t.Names, actor(), time.Now())
 }
 
 type termRetireCommand struct {
@@ -118,7 +118,7 @@ func (t *termRetireCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.RetireTerm(ctx, t.Vocabulary, t.Key, time.Now())
+	return db.RetireTerm(ctx, t.Vocabulary, t.Key, actor(), time.Now())
 }
 
 type wordingCommand struct {

@@ -173,6 +173,26 @@ func (db *DB) Books(ctx context.Context, id campaign.ID) (campaign.Report, error
 	return r, nil
 }
 
+// Verdicts counts the recipients of a launched campaign by the reason of the
+// last verdict about each, those who were let through among them.
+func (db *DB) Verdicts(ctx context.Context, id campaign.ID) (map[gating.Reason]int64, error) {
+	rows, err := db.pool.Query(ctx, `SELECT reason, count(*) FROM delivery WHERE campaign_id = $1 GROUP BY reason`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the verdicts of campaign %d: %w", id, err)
+	}
+	counts := map[gating.Reason]int64{}
+	var reason gating.Reason
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&reason, &n}, func() error {
+		counts[reason] = n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the verdicts of campaign %d: %w", id, err)
+	}
+	return counts, nil
+}
+
 // Sent streams whom a campaign was sent to: the contact's id and address.
 func (db *DB) Sent(ctx context.Context, id campaign.ID) iter.Seq2[contact.Contact, error] {
 	return stream(ctx, db, "read whom a campaign was sent to", func(rows pgx.Rows) (c contact.Contact, err error) {

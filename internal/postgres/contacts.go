@@ -235,6 +235,8 @@ type AuditEntry struct {
 func (db *DB) Audit(ctx context.Context, most int) ([]AuditEntry, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT at, actor, action, coalesce(contact_id, 0), detail FROM audit
+		UNION ALL SELECT at, actor, 'wording set', 0, 'version ' || version || ', ' || purpose || ', ' || language FROM wording_version
+		UNION ALL SELECT at, actor, 'consent change', 0, 'change ' || id || ': ' || purpose || ' to ' || to_basis FROM bulk_change
 		UNION ALL SELECT at, actor, 'settings set', 0, name || ' = ' || value FROM setting_change
 		UNION ALL SELECT launched_at, override_by, 'campaign launch with override', 0, 'campaign ' || id || ': ' || override_reason
 			FROM campaign WHERE override_by <> '' AND launched_at IS NOT NULL

@@ -52,7 +52,7 @@ func (v Vocabulary) table() string { return pgx.Identifier{string(v)}.Sanitize()
 
 // CreateTerm adds a term. A legal basis counts as a built-in one other than
 // withdrawn.
-func (db *DB) CreateTerm(ctx context.Context, v Vocabulary, t Term, now time.Time) (err error) {
+func (db *DB) CreateTerm(ctx context.Context, v Vocabulary, t Term, actor string, now time.Time) (err error) {
 	if v == LegalBases {
 		if !t.CountsAs.Granted() {
 			return fmt.Errorf("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
@@ -68,11 +68,20 @@ func (db *DB) CreateTerm(ctx context.Context, v Vocabulary, t Term, now time.Tim
 	if err != nil {
 		return fmt.Errorf("create %s: %w", v, err)
 	}
+	return db.audit(ctx, actor, "term create", fmt.Sprintf("%s %s %s", v, t.Key, t.CountsAs), now)
+}
+
+// audit writes who did what, where no ledger of its own says so.
+func (db *DB) audit(ctx context.Context, actor, action, detail string, now time.Time) error {
+	_, err := db.pool.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, $2, $3, $4)`, actor, action, detail, now)
+	if err != nil {
+		return fmt.Errorf("write the audit log: %w", err)
+	}
 	return nil
 }
 
 // RenameTerm gives a term other names; languages that are not named stay.
-func (db *DB) RenameTerm(ctx context.Context, v Vocabulary, key string, names map[string]string) error {
+func (db *DB) RenameTerm(ctx context.Context, v Vocabulary, key string, names map[string]string, actor string, now time.Time) error {
 	tag, err := db.pool.Exec(ctx, `UPDATE `+v.table()+` SET names = names || $2 WHERE key = $1`, key, names)
 	if err != nil {
 		return fmt.Errorf("rename %s: %w", v, err)
@@ -80,11 +89,11 @@ func (db *DB) RenameTerm(ctx context.Context, v Vocabulary, key string, names ma
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("there is no %s %q", v, key)
 	}
-	return nil
+	return db.audit(ctx, actor, "term rename", fmt.Sprintf("%s %s", v, key), now)
 }
 
 // RetireTerm takes a term out of use; what rests on it stays.
-func (db *DB) RetireTerm(ctx context.Context, v Vocabulary, key string, now time.Time) error {
+func (db *DB) RetireTerm(ctx context.Context, v Vocabulary, key, actor string, now time.Time) error {
 	tag, err := db.pool.Exec(ctx, `UPDATE `+v.table()+` SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL AND NOT built_in`, key, now)
 	if err != nil {
 		return fmt.Errorf("retire %s: %w", v, err)
@@ -92,7 +101,7 @@ func (db *DB) RetireTerm(ctx context.Context, v Vocabulary, key string, now time
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("there is no %s %q of your own in use", v, key)
 	}
-	return nil
+	return db.audit(ctx, actor, "term retire", fmt.Sprintf("%s %s", v, key), now)
 }
 
 // knownTerm returns an error for a term that is not there or out of use.

@@ -38,7 +38,7 @@ func (db *DB) Types(ctx context.Context) ([]SubscriptionType, error) {
 }
 
 // CreateType makes a subscription type, last in order.
-func (db *DB) CreateType(ctx context.Context, t contact.NewType, now time.Time) error {
+func (db *DB) CreateType(ctx context.Context, t contact.NewType, actor string, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
 		var id int64
 		err := tx.QueryRow(ctx, `
@@ -56,11 +56,11 @@ func (db *DB) CreateType(ctx context.Context, t contact.NewType, now time.Time) 
 	if err != nil {
 		return fmt.Errorf("create subscription type: %w", err)
 	}
-	return nil
+	return db.audit(ctx, actor, "type create", t.Key, now)
 }
 
 // RenameType gives a type other names; languages that are not named stay.
-func (db *DB) RenameType(ctx context.Context, t contact.NewType) error {
+func (db *DB) RenameType(ctx context.Context, t contact.NewType, actor string, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
 		var id int64
 		err := tx.QueryRow(ctx, `SELECT id FROM subscription_type WHERE key = $1 FOR UPDATE`, t.Key).Scan(&id)
@@ -75,7 +75,7 @@ func (db *DB) RenameType(ctx context.Context, t contact.NewType) error {
 	if err != nil {
 		return fmt.Errorf("rename subscription type: %w", err)
 	}
-	return nil
+	return db.audit(ctx, actor, "type rename", t.Key, now)
 }
 
 func nameType(ctx context.Context, tx pgx.Tx, id int64, names map[string]string) error {
@@ -92,7 +92,7 @@ func nameType(ctx context.Context, tx pgx.Tx, id int64, names map[string]string)
 
 // RetireType takes a type out of use: nobody is shown it, no new campaign can
 // have it, and what people said about it is kept.
-func (db *DB) RetireType(ctx context.Context, key string, now time.Time) error {
+func (db *DB) RetireType(ctx context.Context, key, actor string, now time.Time) error {
 	tag, err := db.pool.Exec(ctx, `UPDATE subscription_type SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL`, key, now)
 	if err != nil {
 		return fmt.Errorf("retire subscription type: %w", err)
@@ -100,5 +100,5 @@ func (db *DB) RetireType(ctx context.Context, key string, now time.Time) error {
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("there is no subscription type %q in use", key)
 	}
-	return nil
+	return db.audit(ctx, actor, "type retire", key, now)
 }

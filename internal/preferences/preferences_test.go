@@ -279,7 +279,7 @@ func TestSavingTypes(t *testing.T) {
 	}
 
 	// A type that came after the page was shown is not chosen by it.
-	if err := p.db.CreateType(t.Context(), contact.NewType{Key: "events", Names: map[string]string{"en": "Events"}}, noon); err != nil {
+	if err := p.db.CreateType(t.Context(), contact.NewType{Key: "events", Names: map[string]string{"en": "Events"}}, "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	p.post(p.manage(anna), form)
@@ -410,7 +410,7 @@ func TestOneClickOfARetiredTypeStopsAll(t *testing.T) {
 	t.Parallel()
 	p := newPortal(t, "https://jatak.example")
 	link := p.withdraw(anna, p.types["News"])
-	if err := p.db.RetireType(t.Context(), "news", noon); err != nil {
+	if err := p.db.RetireType(t.Context(), "news", "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	if w := p.post(link, url.Values{"List-Unsubscribe": {"One-Click"}}); w.Code != http.StatusOK {
