@@ -43,8 +43,12 @@ type LintOptions struct {
 
 // Lint returns what must be mended before the mail may be sent.
 func Lint(htmlPart, textPart string, o LintOptions) []Problem {
-	l := &linter{}
-	l.part("html", htmlPart)
+	return append(LintHTML(htmlPart, o), LintText(textPart, o)...)
+}
+
+// LintHTML looks at the HTML part alone.
+func LintHTML(htmlPart string, o LintOptions) []Problem {
+	l := &linter{file: "html", src: htmlPart}
 	l.markup(0, len(htmlPart))
 	doc, err := goquery.NewDocumentFromReader(strings.NewReader(htmlPart))
 	if err == nil {
@@ -53,7 +57,12 @@ func Lint(htmlPart, textPart string, o LintOptions) []Problem {
 		l.require(holdsPostal(seenText(doc), o.PostalAddress), CodeNoPostal,
 			"the sender's postal address is missing, and the law asks for it; add {{ sender.address }}")
 	}
-	l.part("text", textPart)
+	return l.problems
+}
+
+// LintText looks at the plain-text part alone.
+func LintText(textPart string, o LintOptions) []Problem {
+	l := &linter{file: "text", src: textPart}
 	l.placeholders(0, len(textPart))
 	l.require(ownSlot.MatchString(textPart), CodeNoManageLink, "there is no manage link; add a line with "+Slot)
 	l.require(holdsPostal(textPart, o.PostalAddress), CodeNoPostal,
@@ -103,8 +112,6 @@ type linter struct {
 	file, src string
 	problems  []Problem
 }
-
-func (l *linter) part(file, src string) { l.file, l.src = file, src }
 
 func (l *linter) require(ok bool, code, mend string) {
 	if !ok {

@@ -266,11 +266,19 @@ func Check(c Content) []Problem {
 		}
 		// A text that is made of the HTML has the same mistakes.
 		for _, part := range []struct{ name, text string }{{"subject", v.Subject}, {"html", v.HTML}, {"text", c.Variants[lang].Text}} {
-			if _, err := parseFields(part.text); err != nil {
-				all = append(all, Problem{lang, linkrewrite.Problem{File: part.name, Line: err.Line, Column: err.Column,
-					Code: "merge_field", Mend: err.Mend}})
+			for _, p := range CheckFields(part.text) {
+				p.File = part.name
+				all = append(all, Problem{lang, p})
 			}
 		}
 	}
 	return all
+}
+
+// CheckFields returns what is wrong with the merge fields of a text.
+func CheckFields(text string) []linkrewrite.Problem {
+	if _, err := parseFields(text); err != nil {
+		return []linkrewrite.Problem{{Line: err.Line, Column: err.Column, Code: "merge_field", Mend: err.Mend}}
+	}
+	return nil
 }
