@@ -240,6 +240,13 @@ type SignUpPage struct {
 	Problem                               string // bad_email, stale or ""
 }
 
+// LinkPage asks for the address to mail a link to.
+type LinkPage struct {
+	Frame
+	Sender, Email string
+	Problem       string // bad_email or ""
+}
+
 // ConfirmPage asks for the click that makes a sign-up count.
 type ConfirmPage struct {
 	Frame
@@ -267,6 +274,9 @@ func (s *Set) Unsubscribe(w io.Writer, p UnsubscribePage) error {
 // SignUp renders the sign-up form.
 func (s *Set) SignUp(w io.Writer, p SignUpPage) error { return s.render(w, "sign-up", p.Frame, p) }
 
+// Link renders the form that mails somebody their link.
+func (s *Set) Link(w io.Writer, p LinkPage) error { return s.render(w, "link", p.Frame, p) }
+
 // Confirm renders the page behind the link in a confirmation mail.
 func (s *Set) Confirm(w io.Writer, p ConfirmPage) error { return s.render(w, "confirm", p.Frame, p) }
 
@@ -292,7 +302,7 @@ func (s *Set) Dossier(w io.Writer, lang string, people []DossierPerson) error {
 
 // NoticeMail is a mail that is sent to one person outside of campaigns.
 type NoticeMail struct {
-	Kind                          string // confirm, link or added
+	Kind                          string // confirm, link, added or withdrawn
 	Language                      string
 	Sender, PostalAddress, ToName string
 	Link                          string

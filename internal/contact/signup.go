@@ -67,6 +67,8 @@ const (
 	NoticeConfirm NoticeKind = "confirm" // please confirm your sign-up
 	NoticeLink    NoticeKind = "link"    // a fresh link to the manage page
 	NoticeAdded   NoticeKind = "added"   // you were added
+	// You have withdrawn on the page; was it you?
+	NoticeWithdrawn NoticeKind = "withdrawn"
 )
 
 // Notice is such a mail, claimed to be sent.

@@ -19,7 +19,7 @@ func (db *DB) Profile(ctx context.Context, id contact.ID) (contact.Profile, erro
 	var address *string
 	var expires *time.Time
 	err := db.pool.QueryRow(ctx, `
-		SELECT c.address, c.language, coalesce((SELECT b.counts_as FROM legal_basis b WHERE b.key = e.basis), e.basis, ''), coalesce(e.event_id, 0), e.expires_at, coalesce(e.source, '')
+		SELECT c.address, coalesce(nullif(c.page_language, ''), c.language), coalesce((SELECT b.counts_as FROM legal_basis b WHERE b.key = e.basis), e.basis, ''), coalesce(e.event_id, 0), e.expires_at, coalesce(e.source, '')
 		FROM contact c LEFT JOIN consent e ON e.contact_id = c.id AND e.purpose = $2
 		WHERE c.id = $1 AND c.deleted_at IS NULL`, id, gating.PurposeEmarketing).
 		Scan(&address, &p.Language, &p.Emarketing.Basis, &p.Emarketing.Event, &expires, &p.EmarketingSource)
@@ -87,6 +87,16 @@ func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err 
 				return err
 			}
 			changed = switched
+			if err := tellWithdrawal(ctx, tx, c, switched); err != nil {
+				return err
+			}
+		}
+		if c.Source == gating.SourceManagePage {
+			// The language that the page was in is one the contact reads.
+			_, err := tx.Exec(ctx, `UPDATE contact SET page_language = $2 WHERE id = $1 AND page_language <> $2`, c.Contact, c.Locale)
+			if err != nil {
+				return err
+			}
 		}
 		chose, err := chooseTypes(ctx, tx, c)
 		changed = changed || chose
@@ -96,6 +106,18 @@ func (db *DB) Choose(ctx context.Context, c contact.Choices) (changed bool, err 
 		return false, fmt.Errorf("keep choices: %w", err)
 	}
 	return changed, nil
+}
+
+// tellWithdrawal asks for a mail that tells the contact of a withdrawal made on
+// the page: mails get forwarded, and their links with them.
+func tellWithdrawal(ctx context.Context, tx pgx.Tx, c contact.Choices, switched bool) error {
+	if !switched || *c.Emarketing || c.Source != gating.SourceManagePage {
+		return nil
+	}
+	if limited, err := noticeLimit(ctx, tx, c.Contact, contact.NoticeWithdrawn, c.At); err != nil || limited {
+		return err
+	}
+	return queueNotice(ctx, tx, c.Contact, contact.NoticeWithdrawn, nil, c.Locale, c.At)
 }
 
 func switchEmarketing(ctx context.Context, tx pgx.Tx, c contact.Choices) (bool, error) {

@@ -108,9 +108,12 @@ func noticeLimit(ctx context.Context, tx pgx.Tx, id contact.ID, kind contact.Not
 	return limited, err
 }
 
+// queueNotice keeps a notice, if the tenant has said who it is from.
 func queueNotice(ctx context.Context, tx pgx.Tx, id contact.ID, kind contact.NoticeKind, signUp *int64, locale string, now time.Time) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO notice (contact_id, kind, sign_up_id, locale, due_at, created_at, changed_at) VALUES ($1, $2, $3, $4, $5, $5, $5)`,
+		INSERT INTO notice (contact_id, kind, sign_up_id, locale, due_at, created_at, changed_at)
+		SELECT $1, $2, $3::bigint, $4, $5::timestamptz, $5, $5
+		WHERE (SELECT value FROM setting_change WHERE name = 'sender-address' ORDER BY version DESC LIMIT 1) <> '' OR $3 IS NOT NULL`,
 		id, kind, signUp, locale, now)
 	return err
 }
@@ -220,6 +223,9 @@ const signUpMemory = 30 * 24 * time.Hour
 // and erases the contacts that are there for nothing else.
 func (db *DB) ForgetSignUps(ctx context.Context, now time.Time) (forgotten int64, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM form_use WHERE at < $1`, now.Add(-contact.NoticeWindow)); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `
 			DELETE FROM sign_up WHERE id IN (SELECT id FROM sign_up WHERE confirmed_at IS NULL AND expires_at <= $1 LIMIT 1000)
 			RETURNING contact_id`, now.Add(-signUpMemory))
@@ -248,6 +254,37 @@ func (db *DB) ForgetSignUps(ctx context.Context, now time.Time) (forgotten int64
 		return 0, fmt.Errorf("forget old sign-ups: %w", err)
 	}
 	return forgotten, nil
+}
+
+// MailLink asks for a mail with a fresh link to the contact of the address, if
+// there is one and neither the address nor the network is over its bounds.
+func (db *DB) MailLink(ctx context.Context, address contact.Address, network []byte, locale string, now time.Time) error {
+	var id contact.ID
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 11))`, network)
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `
+			WITH used AS (INSERT INTO form_use (network, at) VALUES ($1, $2))
+			SELECT coalesce((SELECT id FROM contact WHERE address = $3 AND deleted_at IS NULL ORDER BY has_left, id LIMIT 1), 0)
+			WHERE (SELECT count(*) FROM form_use WHERE network = $1 AND at > $4) < $5`,
+			network, now, address, now.Add(-contact.SignUpWindow), contact.MostSignUps).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // too many
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ask for a link: %w", err)
+	}
+	if id == 0 {
+		return nil
+	}
+	if err := db.RequestLink(ctx, id, locale, now); !errors.Is(err, contact.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // RequestLink asks for a mail with a fresh link to the manage page; beyond the

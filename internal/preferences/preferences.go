@@ -55,6 +55,8 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("POST /u/{token}", s.unsubscribe) // a mail client or the recipient; idempotent
 	mux.HandleFunc("GET /sign-up", s.signUpForm)     // anybody; changes nothing
 	mux.HandleFunc("POST /sign-up", s.signUp)        // anybody, also from other sites' forms; limited
+	mux.HandleFunc("GET /link", s.linkForm)          // anybody; changes nothing
+	mux.HandleFunc("POST /link", s.mailLink)         // anybody; limited
 	mux.HandleFunc("GET /c/{token}", s.askConfirm)   // the recipient, or a mail scanner; changes nothing
 	mux.HandleFunc("POST /c/{token}", s.confirm)     // the recipient; idempotent
 	mux.Handle("GET /static/{name}", web.Static(o.Templates))

@@ -213,3 +213,45 @@ func TestASignUpThatIsTooOld(t *testing.T) {
 	}
 	contains(t, p.post(link, url.Values{"action": {"confirm"}}), p.says("da", "confirm.confirmed"))
 }
+
+func TestMailMeMyLink(t *testing.T) {
+	t.Parallel()
+	p := opened(t)
+	contains(t, p.get("/link?lang=da"), p.says("da", "link.text"))
+	form := func(email string) url.Values { return url.Values{"email": {email}, "lang": {"da"}} }
+	model := p.post("/link", form("stranger@example.org"))
+	contains(t, model, p.says("da", "link.sent.text"))
+	for range contact.MostNotices + 1 {
+		if w := p.post("/link", form("Anna@example.org")); w.Body.String() != model.Body.String() {
+			t.Error("the answer tells who is on file")
+		}
+	}
+	robot := form("bo@example.org")
+	robot.Set("website", "x")
+	p.post("/link", robot)
+	n := p.notices(noon)
+	if len(n) != contact.MostNotices || n[0].Kind != contact.NoticeLink || n[0].Recipient.ID != anna {
+		t.Errorf("the mails: %+v", n)
+	}
+	contains(t, p.post("/link", form("nobody")), p.says("da", "sign_up.bad_email"))
+	for range contact.MostSignUps {
+		p.post("/link", form("stranger@example.org"))
+	}
+	p.post("/link", form("carla@example.org"))
+	if n := p.notices(noon); len(n) != 0 {
+		t.Errorf("one network asks without end: %+v", n)
+	}
+}
+
+func TestAWithdrawalOnThePageIsTold(t *testing.T) {
+	t.Parallel()
+	p := opened(t)
+	p.post(p.withdraw(bo, 0), url.Values{"List-Unsubscribe": {"One-Click"}}) // the mail client's own needs no mail
+	p.post(p.manage(anna), url.Values{"action": {"stop"}, "lang": {"en"}})
+	n := p.notices(noon)
+	if len(n) != 1 || n[0].Kind != contact.NoticeWithdrawn || n[0].Recipient.ID != anna || n[0].Locale != "en" {
+		t.Errorf("the mails: %+v", n)
+	}
+	// The language that she chose is remembered.
+	contains(t, p.get(p.manage(anna)), p.says("en", "manage.off"))
+}

@@ -31,6 +31,8 @@ type Store interface {
 	ResendSignUp(ctx context.Context, id contact.ID, signUp int64, now time.Time, life time.Duration) error
 	// RequestLink asks for a mail with a fresh link to the manage page.
 	RequestLink(ctx context.Context, id contact.ID, locale string, now time.Time) error
+	// MailLink does the same for whoever has the address, or quietly does not.
+	MailLink(ctx context.Context, address contact.Address, network []byte, locale string, now time.Time) error
 	// Ping returns an error when nothing can be kept.
 	Ping(ctx context.Context) error
 }
