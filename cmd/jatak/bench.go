@@ -21,7 +21,8 @@ import (
 )
 
 type benchCommand struct {
-	Gate benchGateCommand `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
+	Portal benchPortalCommand `cmd:"" help:"One-click unsubscribes a second, each durable."`
+	Gate   benchGateCommand   `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
 }
 
 type benchGateCommand struct {

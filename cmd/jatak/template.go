@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,19 +168,24 @@ func (l *templateLintCommand) lint(name string) ([]lintFinding, error) {
 	return findings, nil
 }
 
-// replaceFile writes a file whole or not at all.
+// replaceFile gives a file another text.
 func replaceFile(name, text string) error {
 	info, err := os.Stat(name)
 	if err != nil {
 		return err
 	}
+	return writeFile(name, text, info.Mode().Perm())
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(name, text string, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".jatak-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)

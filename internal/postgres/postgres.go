@@ -41,7 +41,7 @@ func Open(ctx context.Context, databaseURL string) (*DB, error) {
 	if err != nil {
 		return nil, errors.New("the database URL cannot be read; write postgres://user:password@host:5432/name")
 	}
-	config.MaxConns = max(config.MaxConns, 8)
+	config.MaxConns = max(config.MaxConns, 24)
 	config.ConnConfig.RuntimeParams["application_name"] = "jatak"
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	// Compiling our queries takes longer than they do: a gate report of a million
@@ -141,6 +141,32 @@ func (db *DB) Migrate(ctx context.Context) ([]Migration, error) {
 }
 
 // inTx runs f in one transaction: all of it is kept, or nothing.
+// inTwoBatches runs a transaction in two round trips: what first asks, and then
+// what then queues, which may rest on the answers.
+func (db *DB) inTwoBatches(ctx context.Context, first *pgx.Batch, then func(*pgx.Batch) error) error {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release() // closes a connection that is left in a transaction
+	begin := &pgx.Batch{}
+	begin.Queue(`BEGIN`)
+	begin.QueuedQueries = append(begin.QueuedQueries, first.QueuedQueries...)
+	second := &pgx.Batch{}
+	if err = conn.SendBatch(ctx, begin).Close(); err == nil {
+		err = then(second)
+	}
+	if err == nil {
+		second.Queue(`COMMIT`)
+		err = conn.SendBatch(ctx, second).Close()
+	}
+	if err != nil {
+		_, rollbackErr := conn.Exec(context.WithoutCancel(ctx), `ROLLBACK`)
+		return errors.Join(err, rollbackErr)
+	}
+	return nil
+}
+
 func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, f)
 }

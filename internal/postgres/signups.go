@@ -73,7 +73,7 @@ func signUp(ctx context.Context, tx pgx.Tx, s contact.SignUp) (contact.SignUpRes
 	if err != nil {
 		return "", err
 	}
-	return contact.SignUpKept, queueNotice(ctx, tx, id, contact.NoticeConfirm, &signUpID, s.Locale, s.Now)
+	return contact.SignUpKept, sendNotice(ctx, tx, id, contact.NoticeConfirm, &signUpID, s.Locale, s.Now)
 }
 
 func typeIDs(types []gating.TypeID) []int64 {
@@ -108,14 +108,22 @@ func noticeLimit(ctx context.Context, tx pgx.Tx, id contact.ID, kind contact.Not
 	return limited, err
 }
 
-// queueNotice keeps a notice, if the tenant has said who it is from.
-func queueNotice(ctx context.Context, tx pgx.Tx, id contact.ID, kind contact.NoticeKind, signUp *int64, locale string, now time.Time) error {
-	_, err := tx.Exec(ctx, `
+// queueNotice keeps a notice, if the tenant has said who it is from and the
+// contact was not sent as many of the kind as may be.
+func queueNotice(b *pgx.Batch, id contact.ID, kind contact.NoticeKind, signUp *int64, locale string, now time.Time) {
+	b.Queue(`
 		INSERT INTO notice (contact_id, kind, sign_up_id, locale, due_at, created_at, changed_at)
-		SELECT $1, $2, $3::bigint, $4, $5::timestamptz, $5, $5
-		WHERE (SELECT value FROM setting_change WHERE name = 'sender-address' ORDER BY version DESC LIMIT 1) <> '' OR $3 IS NOT NULL`,
-		id, kind, signUp, locale, now)
-	return err
+		SELECT $1::bigint, $2::text, $3::bigint, $4, $5::timestamptz, $5, $5
+		WHERE ((SELECT value FROM setting_change WHERE name = 'sender-address' ORDER BY version DESC LIMIT 1) <> '' OR $3 IS NOT NULL)
+			AND (SELECT count(*) FROM notice WHERE contact_id = $1 AND kind = $2 AND created_at > $6) < $7`,
+		id, kind, signUp, locale, now, now.Add(-contact.NoticeWindow), contact.MostNotices)
+}
+
+// sendNotice does so at once.
+func sendNotice(ctx context.Context, tx pgx.Tx, id contact.ID, kind contact.NoticeKind, signUp *int64, locale string, now time.Time) error {
+	b := &pgx.Batch{}
+	queueNotice(b, id, kind, signUp, locale, now)
+	return tx.SendBatch(ctx, b).Close()
 }
 
 // PendingSignUp returns a sign-up of a contact, or contact.ErrNotFound.
@@ -172,7 +180,8 @@ func (db *DB) ConfirmSignUp(ctx context.Context, id contact.ID, signUp int64, no
 		for _, t := range c.Types {
 			choices.Types[t] = gating.PreferenceIn
 		}
-		if _, err := chooseTypes(ctx, tx, choices); err != nil {
+		types, changed := &pgx.Batch{}, false
+		if err := errors.Join(queueTypes(types, choices, &changed), tx.SendBatch(ctx, types).Close()); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
@@ -207,7 +216,7 @@ func (db *DB) ResendSignUp(ctx context.Context, id contact.ID, signUp int64, now
 		if _, err := tx.Exec(ctx, `UPDATE sign_up SET expires_at = $2 WHERE id = $1`, signUp, now.Add(life)); err != nil {
 			return err
 		}
-		return queueNotice(ctx, tx, id, contact.NoticeConfirm, &signUp, locale, now)
+		return sendNotice(ctx, tx, id, contact.NoticeConfirm, &signUp, locale, now)
 	})
 	if err != nil {
 		return fmt.Errorf("send a confirmation again: %w", err)
@@ -299,10 +308,7 @@ func (db *DB) RequestLink(ctx context.Context, id contact.ID, locale string, now
 		if err != nil {
 			return err
 		}
-		if limited, err := noticeLimit(ctx, tx, id, contact.NoticeLink, now); err != nil || limited {
-			return err
-		}
-		return queueNotice(ctx, tx, id, contact.NoticeLink, nil, locale, now)
+		return sendNotice(ctx, tx, id, contact.NoticeLink, nil, locale, now)
 	})
 	if err != nil {
 		return fmt.Errorf("ask for a fresh link: %w", err)

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -38,8 +39,18 @@ type Options struct {
 
 type site struct {
 	Options
-	web web.Site
+	web     web.Site
+	senders senderNames
 }
+
+// senderNames remembers whose mail a campaign was: it is frozen at launch.
+type senderNames struct {
+	mu    sync.Mutex
+	names map[int64]string
+}
+
+// mostSenders bounds the memory of senderNames.
+const mostSenders = 1000
 
 // New returns the site.
 func New(o Options) (http.Handler, error) {
@@ -146,9 +157,23 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // sender returns whose mails these are; the page does without when it must.
 func (s *site) sender(ctx context.Context, campaign int64) string {
+	s.senders.mu.Lock()
+	name := s.senders.names[campaign]
+	s.senders.mu.Unlock()
+	if name != "" {
+		return name
+	}
 	name, err := s.Store.SenderName(ctx, campaign)
 	if err != nil {
 		s.Log.Warn("the sender's name could not be read", "error", err)
+	}
+	if name != "" {
+		s.senders.mu.Lock()
+		defer s.senders.mu.Unlock()
+		if len(s.senders.names) >= mostSenders || s.senders.names == nil {
+			s.senders.names = map[int64]string{}
+		}
+		s.senders.names[campaign] = name
 	}
 	return name
 }

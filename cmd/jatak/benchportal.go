@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jatak-mail/jatak/examples"
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/embedded"
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/upgrade"
+	"github.com/jatak-mail/jatak/internal/web"
+)
+
+type benchPortalCommand struct {
+	Contacts int  `help:"How many contacts withdraw, each once." default:"20000"`
+	Clients  int  `help:"How many connections at once." default:"64"`
+	JSON     bool `help:"Print one JSON object on stdout." name:"json"`
+}
+
+// portalFigures is what benchPortalCommand measures.
+type portalFigures struct {
+	Posts     int     `json:"posts"`
+	PerSecond float64 `json:"posts_per_s"`
+	MedianMS  float64 `json:"median_ms"`
+	P99MS     float64 `json:"p99_ms"`
+	Withdrawn int     `json:"withdrawn"` // as the ledger says afterwards
+}
+
+// Run lets contacts withdraw by the one-click POST of RFC 8058, over HTTP, as
+// fast as they can. Each one is on disk before it is answered.
+func (b *benchPortalCommand) Run(ctx context.Context, c *console) error {
+	dir, remove, err := embedded.TemporaryFolder()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = remove() }()
+	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
+	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	keys, err := demoKeys(dir)
+	if err != nil {
+		return err
+	}
+	export := filepath.Join(dir, "legacy-crm")
+	if err := examples.Generate(export, b.Contacts, examples.Seed); err != nil {
+		return err
+	}
+	if _, err := importExport(ctx, db, keys, export, filepath.Join(dir, "refused.csv")); err != nil {
+		return err
+	}
+	if _, err := upgrade.Run(ctx, db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
+		return err
+	}
+	campaign, err := keepSample(ctx, db)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	site := "http://" + listener.Addr().String()
+	portal, err := newPortal(db, keys, settings.Public{URL: site}, c)
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(ctx)
+	var group errgroup.Group
+	group.Go(func() error { return web.ServeListener(serving, listener, portal, c.log) })
+	f, err := b.withdraw(ctx, db, keys, site, int64(campaign))
+	stop()
+	if err := errors.Join(err, group.Wait()); err != nil {
+		return err
+	}
+	if b.JSON {
+		return writeJSON(c.out, f)
+	}
+	_, err = fmt.Fprintf(c.out, "%s one-click POSTs, each durable: %s a second, median %.1f ms, 99 %% within %.1f ms; %s withdrawals in the ledger\n",
+		number(int64(f.Posts)), number(int64(f.PerSecond)), f.MedianMS, f.P99MS, number(int64(f.Withdrawn)))
+	return err
+}
+
+func (b *benchPortalCommand) withdraw(ctx context.Context, db *postgres.DB, keys *managelink.Keyring, site string, campaign int64) (f portalFigures, err error) {
+	before := map[contact.ID]bool{}
+	var links []string
+	for s, err := range db.Selected(ctx, gating.PurposeEmarketing, contact.Selection{}) {
+		if err != nil {
+			return f, err
+		}
+		if s.Basis == gating.BasisWithdrawn {
+			before[s.ID] = true
+			continue
+		}
+		if s.Email != "" {
+			links = append(links, site+"/u/"+keys.Withdraw(int64(s.ID), campaign, 0, s.Email))
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: b.Clients}}
+	var next atomic.Int64
+	var mu sync.Mutex
+	var took []time.Duration
+	var refused atomic.Int64
+	started := time.Now()
+	group, posting := errgroup.WithContext(ctx)
+	for range b.Clients {
+		group.Go(func() error {
+			var mine []time.Duration
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(links) {
+					mu.Lock()
+					took = append(took, mine...)
+					mu.Unlock()
+					return nil
+				}
+				begun := time.Now()
+				request, err := http.NewRequestWithContext(posting, http.MethodPost, links[i], strings.NewReader("List-Unsubscribe=One-Click"))
+				if err != nil {
+					return err
+				}
+				request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				response, err := client.Do(request)
+				if err != nil {
+					return err
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					refused.Add(1) // the address is not one that can be mailed
+				}
+				mine = append(mine, time.Since(begun))
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return f, err
+	}
+	elapsed := time.Since(started)
+	slices.Sort(took)
+	f.Posts = len(took) - int(refused.Load())
+	f.PerSecond = float64(f.Posts) / elapsed.Seconds()
+	f.MedianMS = took[len(took)/2].Seconds() * 1000
+	f.P99MS = took[len(took)*99/100].Seconds() * 1000
+	for s, err := range db.Selected(ctx, gating.PurposeEmarketing, contact.Selection{Basis: string(gating.BasisWithdrawn)}) {
+		if err != nil {
+			return f, err
+		}
+		if !before[s.ID] {
+			f.Withdrawn++
+		}
+	}
+	return f, nil
+}
