@@ -21,6 +21,10 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 	if err != nil {
 		return err
 	}
+	kept, err := w.Store.Campaign(ctx, task.Campaign)
+	if err != nil {
+		return err
+	}
 	started := w.Now()
 	size := min(firstChunk, w.ChunkSize)
 	for !w.isStopping() {
@@ -36,7 +40,7 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 			// Sending may have ended before planning did.
 			return w.finish(ctx, task.Campaign)
 		}
-		if err := w.Bell.RingSend(ctx, task.Campaign, batch, started); err != nil {
+		if err := w.Bell.RingSend(ctx, campaign.BatchID{Campaign: task.Campaign, Batch: batch, Priority: kept.Priority}, started); err != nil {
 			w.Log.Warn("the sweep will ring for the batch", "campaign", task.Campaign, "batch", batch, "error", err)
 		}
 		size = w.ChunkSize

@@ -28,6 +28,7 @@ type prepared struct {
 	linksExpire      time.Time
 	content          *campaign.Compiled
 	templates        map[*campaign.CompiledVariant]*mailer.Template
+	inert            bool // a test: links lead to nobody's page
 }
 
 // preparedCampaigns keeps the campaigns under way ready.
@@ -141,12 +142,16 @@ func segments(from []campaign.Segment) []mailer.Segment {
 // render appends a recipient's copy to dst.
 func (p *prepared) render(dst []byte, r contact.Recipient, now time.Time) []byte {
 	v := p.content.For(r.Language)
-	withdraw := p.keys.Withdraw(int64(r.ID), int64(p.id), int64(p.subscriptionType.ID), string(r.Address))
+	withdraw, manage := "test", p.publicURL+"/"
+	if !p.inert {
+		withdraw = p.keys.Withdraw(int64(r.ID), int64(p.id), int64(p.subscriptionType.ID), string(r.Address))
+		manage = p.publicURL + "/m/" + p.keys.Manage(int64(r.ID), int64(p.id), p.linksExpire)
+	}
 	slots := make([]string, headerSlots, headerSlots+8)
 	slots[oneClickSlot], slots[unsubscribeMailSlot] = withdraw, withdraw
 	slots = v.Values(slots, campaign.Recipient{
 		FirstName: r.FirstName, LastName: r.LastName, Email: string(r.Address), Company: r.Company,
-		ManageURL: p.publicURL + "/m/" + p.keys.Manage(int64(r.ID), int64(p.id), p.linksExpire),
+		ManageURL: manage,
 	})
 	return p.templates[v].Append(dst, mailer.Values{
 		ToName: r.Name(), ToAddress: string(r.Address),

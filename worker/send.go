@@ -35,7 +35,7 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 			return err
 		}
 		if n == 0 {
-			break
+			break // nothing is due, or the campaign is paused
 		}
 	}
 	inFlight.Wait()
@@ -46,7 +46,10 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	return err
 }
 
-// sendSome claims and sends a few rows; it returns how many it claimed.
+// waited says that nothing was claimed because the pace did not allow it yet.
+const waited = -1
+
+// sendSome claims and sends a few rows; it returns how many it claimed, or waited.
 func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight *sync.WaitGroup) (int, error) {
 	if err := w.Pool.Ready(ctx); err != nil {
 		return 0, err // nothing is claimed that cannot leave
@@ -54,6 +57,12 @@ func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight 
 	limit, err := w.reserve(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if limit, err = w.pace(ctx, p.id, limit); err != nil {
+		return 0, err
+	}
+	if limit == 0 {
+		return waited, nil
 	}
 	now := w.Now()
 	workerID := w.id.Load()

@@ -21,6 +21,8 @@ type Store interface {
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
+	// Paces returns bounds on mails a second: of everything, and by campaign.
+	Paces(ctx context.Context) (all float64, of map[campaign.ID]float64, err error)
 	Rules(ctx context.Context) (contact.Rules, error)
 	ClaimNotices(ctx context.Context, limit int, now, retryAt time.Time) (gating.Policy, []contact.Notice, error)
 	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error
@@ -36,5 +38,5 @@ type Store interface {
 type Bell interface {
 	RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) error
 	RingNotices(ctx context.Context, epoch time.Time) error
-	RingSend(ctx context.Context, id campaign.ID, batch int, epoch time.Time) error
+	RingSend(ctx context.Context, b campaign.BatchID, epoch time.Time) error
 }

@@ -95,6 +95,7 @@ type Worker struct {
 	Options
 	id       atomic.Int64 // under which rows are claimed
 	recorder *recorder
+	pacer    *pacer
 	window   chan struct{} // one token for each row claimed and not recorded
 	prepared preparedCampaigns
 	stopping chan struct{}
@@ -109,6 +110,7 @@ func New(o Options) *Worker {
 		stopping: make(chan struct{}),
 	}
 	w.prepared.byID = map[campaign.ID]*prepared{}
+	w.pacer = &pacer{store: o.Store, redis: o.Redis, now: o.Now}
 	w.recorder = newRecorder(o.Store, o.Log, func() { <-w.window })
 	return w
 }

@@ -71,16 +71,29 @@ func crowd(n int) iter.Seq2[contact.LegacyContact, error] {
 	}
 }
 
-// launch keeps and launches a campaign.
-func (h *house) launch() campaign.ID {
+// draft keeps a campaign.
+func (h *house) draft() campaign.ID {
 	h.t.Helper()
-	now := time.Now()
 	id, err := h.db.CreateCampaign(h.t.Context(), campaign.Content{
 		Name: "c", FromName: "Ja Tak", FromAddress: "news@jatak.example", PostalAddress: "Pakhuskaj 7", DefaultLanguage: "da",
 		Variants: map[string]campaign.Variant{"da": {
 			Subject: "Hej {{ contact.first_name }}", HTML: `<p>Hej {{ contact.last_name }}</p><a href="[[link.subscription]]">Afmeld her</a> Pakhuskaj 7`}},
-	}, now)
+	}, time.Now())
 	if err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+// launch keeps and launches a campaign.
+func (h *house) launch() campaign.ID { return h.launchPaced(0) }
+
+// launchPaced does so with a bound on its mails a second.
+func (h *house) launchPaced(perSecond float64) campaign.ID {
+	h.t.Helper()
+	now := time.Now()
+	id := h.draft()
+	if err := h.db.SetPace(h.t.Context(), id, perSecond); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := h.db.Launch(h.t.Context(), id, campaign.Override{}, now); err != nil {
@@ -456,4 +469,122 @@ func TestNotices(t *testing.T) {
 	if err := h.db.ConfirmSignUp(t.Context(), contact.ID(link.Contact), link.SignUp, time.Now()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Pause, resume and cancel act on a campaign that is being sent.
+func TestPauseResumeCancel(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 400)
+	sink := mailertest.New(t, nil)
+	h.start(sink.URL("max_conns=2"), nil)
+	id := h.launchPaced(200)
+	h.await(id, "some mails", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > 20 })
+	if err := h.db.Pause(t.Context(), id, "lunch"); err != nil {
+		t.Fatal(err)
+	}
+	// In flight is at most a window; after it, nothing.
+	h.await(id, "silence", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sending == 0 })
+	before := len(sink.Messages())
+	time.Sleep(500 * time.Millisecond) // what must not happen cannot be awaited
+	if n := len(sink.Messages()); n != before {
+		t.Errorf("%d mails left while the campaign was paused", n-before)
+	}
+	if err := h.db.Resume(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	h.await(id, "more mails", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > int64(before)+20 })
+	if err := h.db.Cancel(t.Context(), id, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	books := h.await(id, "the end", func(_ campaign.Campaign, b campaign.Report) bool { return b.Open() == 0 })
+	if books.Cancelled == 0 || books.Sent+books.Cancelled != books.Audience {
+		t.Errorf("books %+v", books)
+	}
+	if int64(len(sink.Messages())) != books.Sent {
+		t.Errorf("%d mails for %d sent", len(sink.Messages()), books.Sent)
+	}
+	for name, err := range map[string]error{
+		"resume": h.db.Resume(t.Context(), id), "pause": h.db.Pause(t.Context(), id, ""), "cancel": h.db.Cancel(t.Context(), id, time.Now()),
+	} {
+		if err == nil {
+			t.Errorf("a cancelled campaign can be told to %s", name)
+		}
+	}
+}
+
+// A pace holds for all workers together, and can be changed while sending.
+func TestPaceIsSharedByAllWorkers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 300)
+	sink := mailertest.New(t, nil)
+	for range 3 {
+		h.start(sink.URL("max_conns=4"), nil)
+	}
+	started := time.Now()
+	id := h.launchPaced(100)
+	h.await(id, "some mails", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent >= 150 })
+	// The bucket holds a twentieth of a second.
+	if took := time.Since(started); took < 1400*time.Millisecond {
+		t.Errorf("150 mails at 100/s took %s", took)
+	}
+	if err := h.db.SetPace(t.Context(), id, 0); err != nil {
+		t.Fatal(err)
+	}
+	if books := h.finished(id); books.Sent != 300 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 300)
+}
+
+func TestScheduledCampaignsStartByThemselves(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 20)
+	sink := mailertest.New(t, nil)
+	id := h.draft()
+	at := time.Now().Add(700 * time.Millisecond)
+	if err := h.db.Schedule(t.Context(), id, at, campaign.Override{}); err != nil {
+		t.Fatal(err)
+	}
+	h.start(sink.URL(""), nil)
+	if books := h.finished(id); books.Sent != 20 {
+		t.Errorf("books %+v", books)
+	}
+	c, err := h.db.Campaign(t.Context(), id)
+	if err != nil || c.Launched.Before(at) {
+		t.Errorf("launched %s, scheduled for %s, %v", c.Launched, at, err)
+	}
+}
+
+// What failed, or is in doubt, can be sent again, and the campaign ends anew.
+func TestResend(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 10)
+	var mu sync.Mutex
+	refuse := true
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		if refuse && at == "RCPT" && strings.HasPrefix(to, "p3@") {
+			return &mailertest.Do{Reply: "550 5.1.1 nobody here"}
+		}
+		return nil
+	})
+	h.start(sink.URL(""), nil)
+	id := h.launch()
+	if books := h.finished(id); books.Sent != 9 || books.Failed != 1 {
+		t.Fatalf("books %+v", books)
+	}
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, 451, time.Now()); err != nil || n != 0 {
+		t.Errorf("with another code: %d, %v", n, err)
+	}
+	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, 550, time.Now()); err != nil || n != 1 {
+		t.Fatalf("resend: %d, %v", n, err)
+	}
+	if books := h.finished(id); books.Sent != 10 || books.Failed != 0 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 10)
 }

@@ -25,6 +25,16 @@ type campaignCommand struct {
 	Launch campaignLaunchCommand `cmd:"" help:"Check the draft, freeze it, and let the workers send it."`
 	Status campaignStatusCommand `cmd:"" help:"The balanced books of a campaign."`
 	List   campaignListCommand   `cmd:"" help:"All campaigns, newest first."`
+
+	Test       campaignTestCommand       `cmd:"" help:"Send the mail to yourself, as it would be for a contact."`
+	Schedule   campaignScheduleCommand   `cmd:"" help:"Launch it later: jatak campaign schedule 7 \"2026-12-01 09:00\" --zone Europe/Copenhagen."`
+	Unschedule campaignUnscheduleCommand `cmd:"" help:"Make a scheduled campaign a draft again."`
+	Pause      campaignPauseCommand      `cmd:"" help:"Stop sending, within a second, on every worker."`
+	Resume     campaignResumeCommand     `cmd:"" help:"Go on with a paused campaign."`
+	Cancel     campaignCancelCommand     `cmd:"" help:"End it: what was not sent will not be."`
+	Resend     campaignResendCommand     `cmd:"" help:"Send again to those in doubt, or those that failed."`
+	Pace       campaignPaceCommand       `cmd:"" help:"Bound its mails in a time, for all workers together, also while it is being sent."`
+	Priority   campaignPriorityCommand   `cmd:"" help:"Which campaign's mails come first."`
 }
 
 type campaignCreateCommand struct {
@@ -281,7 +291,14 @@ func (l *campaignListCommand) Run(ctx context.Context, c *console) error {
 		_, _ = fmt.Fprintln(c.err, "There is no campaign yet. Keep a first one: jatak campaign create examples/campaigns/newsletter")
 	}
 	for _, k := range campaigns {
-		_, _ = fmt.Fprintf(c.out, "%6d  %-10s %s\n", k.ID, k.State, k.Name)
+		note := ""
+		switch {
+		case k.State == campaign.StateScheduled:
+			note = "  (starts " + k.Scheduled.Local().Format(time.RFC1123Z) + ")"
+		case k.PauseReason != "":
+			note = "  (" + k.PauseReason + ")"
+		}
+		_, _ = fmt.Fprintf(c.out, "%6d  %-10s %s%s\n", k.ID, k.State, k.Name, note)
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func printBooks(w io.Writer, kept campaign.Campaign, books campaign.Report) erro
 		}
 	}
 	switch err := books.Balanced(); {
-	case kept.Planned.IsZero():
+	case kept.Planned.IsZero() && !kept.State.Ended():
 		b.WriteString("  planning goes on: the audience is what is planned so far\n")
 	case err != nil:
 		fmt.Fprintf(&b, "  THE BOOKS DO NOT BALANCE: %v\n", err)

@@ -44,6 +44,16 @@ func (s State) May(next State) bool {
 	}[s], next)
 }
 
+// Priority says whose batches come first when several campaigns are under way.
+type Priority string
+
+// The priorities.
+const (
+	PriorityHigh   Priority = "high"
+	PriorityNormal Priority = "normal"
+	PriorityLow    Priority = "low"
+)
+
 // Ended reports whether nothing more happens by itself.
 func (s State) Ended() bool { return s == StateFinished || s == StateCancelled }
 

@@ -27,6 +27,9 @@ type Campaign struct {
 	OverrideReason string // not empty: the override is on
 	OverrideBy     string
 	PauseReason    string
+	Priority       Priority
+	Pace           float64   // mails a second at most; 0: as fast as can be
+	Scheduled      time.Time // zero when not
 	Created        time.Time
 	Launched       time.Time // zero until it happens, like those below
 	Planned        time.Time
@@ -82,6 +85,7 @@ type Outcome struct {
 type BatchID struct {
 	Campaign ID
 	Batch    int
+	Priority Priority
 }
 
 // Sweep is what a look over the ledger found to be done.

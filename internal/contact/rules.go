@@ -19,6 +19,7 @@ const (
 	SettingSenderName     gating.Setting = "sender-name"
 	SettingSenderAddress  gating.Setting = "sender-address"
 	SettingPostalAddress  gating.Setting = "postal-address"
+	SettingSendPace       gating.Setting = "send-pace"
 )
 
 // Rules are those settings.
@@ -36,6 +37,7 @@ type Rules struct {
 	SenderName    string
 	SenderAddress Address
 	PostalAddress string
+	SendPace      float64 // mails a second of all campaigns together; 0: as fast as can be
 }
 
 // RuleDefaults lists every such setting.
@@ -48,6 +50,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingSenderName},
 		{Name: SettingSenderAddress},
 		{Name: SettingPostalAddress},
+		{Name: SettingSendPace, Default: "unlimited"},
 	}
 }
 
@@ -97,6 +100,12 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 			return fmt.Errorf("%s is a number of days from 1 to %d, not %q", name, mostSignUpLife, value)
 		}
 		r.SignUpLife = time.Duration(days) * 24 * time.Hour
+	case SettingSendPace:
+		pace, err := ParsePace(value)
+		if err != nil {
+			return fmt.Errorf("%s %w", name, err)
+		}
+		r.SendPace = pace
 	case SettingSenderAddress:
 		if value == "" {
 			r.SenderAddress = ""
@@ -152,4 +161,19 @@ func IsKey(s string) bool {
 		return false
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// ParsePace reads a pace such as 50/s, 600/m, 20000/h or 100000/d, and returns
+// it in mails a second; "unlimited" is 0.
+func ParsePace(s string) (perSecond float64, err error) {
+	if s == "unlimited" {
+		return 0, nil
+	}
+	number, unit, _ := strings.Cut(s, "/")
+	n, err := strconv.Atoi(number)
+	seconds, known := map[string]float64{"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+	if err != nil || n < 1 || !known {
+		return 0, fmt.Errorf("is unlimited, or mails in a time such as 50/s, 600/m, 20000/h or 100000/d, not %q", s)
+	}
+	return float64(n) / seconds, nil
 }

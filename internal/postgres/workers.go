@@ -67,9 +67,17 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 		}
 		s.InDoubt = tag.RowsAffected()
 
+		// Campaigns whose time has come.
+		_, err = tx.Exec(ctx, `
+			UPDATE campaign SET state = 'planning', launched_at = $1, audience_end = (SELECT coalesce(max(id), 0) FROM contact)
+			WHERE state = 'scheduled' AND scheduled_at <= $1`, now)
+		if err != nil {
+			return err
+		}
+
 		rows, err := tx.Query(ctx, `
 			WITH due AS (
-				SELECT b.campaign_id, b.batch FROM batch b JOIN campaign c ON c.id = b.campaign_id
+				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
 				WHERE b.closed_at IS NULL AND b.rung_at <= $2 AND c.state IN ('planning', 'sending')
 				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
 					AND d.state = 'sending')
@@ -79,7 +87,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 						AND d.state IN ('pending', 'deferred')))
 				ORDER BY b.rung_at LIMIT $3)
 			UPDATE batch b SET rung_at = $1 FROM due WHERE b.campaign_id = due.campaign_id AND b.batch = due.batch
-			RETURNING b.campaign_id, b.batch`, now, notSince, most)
+			RETURNING b.campaign_id, b.batch, due.priority`, now, notSince, most)
 		if err != nil {
 			return err
 		}
@@ -89,7 +97,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 		}
 
 		rows, err = tx.Query(ctx, `
-			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND c.launched_at <= $1
+			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= $1 OR c.scheduled_at IS NOT NULL AND c.batches = 0)
 			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > $1)`, notSince)
 		if err != nil {
 			return err
@@ -113,5 +121,8 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 	if err != nil {
 		return campaign.Sweep{}, false, fmt.Errorf("sweep: %w", err)
 	}
-	return s, ran, nil
+	if ran {
+		_, err = db.cancelRest(ctx, 0, now) // what came back after a cancellation
+	}
+	return s, ran, err
 }

@@ -35,7 +35,9 @@ const (
 )
 
 // Priorities returns the queues that a worker serves and their weights.
-func Priorities() map[string]int { return map[string]int{noticeQueue: 8, planQueue: 4, sendQueue: 1} }
+func Priorities() map[string]int {
+	return map[string]int{noticeQueue: 16, planQueue: 8, sendQueue + "-high": 6, sendQueue: 2, sendQueue + "-low": 1}
+}
 
 // Plan asks for the planning of a campaign.
 type Plan struct {
@@ -116,8 +118,12 @@ func (c *Client) RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) 
 }
 
 // RingSend asks for a batch to be sent, in the same way.
-func (c *Client) RingSend(ctx context.Context, id campaign.ID, batch int, epoch time.Time) error {
-	return c.ring(ctx, SendTask, sendQueue, fmt.Sprintf("c%d.b%d.%x", id, batch, epoch.UnixMilli()), Send{id, batch})
+func (c *Client) RingSend(ctx context.Context, b campaign.BatchID, epoch time.Time) error {
+	queue := sendQueue
+	if b.Priority == campaign.PriorityHigh || b.Priority == campaign.PriorityLow {
+		queue += "-" + string(b.Priority)
+	}
+	return c.ring(ctx, SendTask, queue, fmt.Sprintf("c%d.b%d.%x", b.Campaign, b.Batch, epoch.UnixMilli()), Send{b.Campaign, b.Batch})
 }
 
 // RingNotices asks for the notices that are due to be sent, in the same way.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/queue/queuetest"
 )
@@ -19,11 +20,11 @@ func TestBellsOfOneEpochAreOneBell(t *testing.T) {
 	inspector := asynq.NewInspectorFromRedisClient(client)
 	epoch := time.UnixMilli(1_800_000_000_000)
 	for range 3 {
-		if err := bell.RingSend(t.Context(), 7, 2, epoch); err != nil {
+		if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2}, epoch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := bell.RingSend(t.Context(), 7, 2, epoch.Add(time.Second)); err != nil {
+	if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2}, epoch.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if err := bell.RingPlan(t.Context(), 7, epoch); err != nil {

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/settings"
+)
+
+// oneCampaign is what commands about one campaign have in common.
+type oneCampaign struct {
+	Database settings.Database `embed:""`
+	ID       campaign.ID       `arg:"" help:"The campaign's number."`
+}
+
+// with opens the database for f.
+func (o *oneCampaign) with(ctx context.Context, c *console, f func(*postgres.DB) error) error {
+	db, err := openDatabase(ctx, o.Database, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return f(db)
+}
+
+type campaignPauseCommand struct {
+	oneCampaign
+	Reason string `help:"Why; campaign list shows it." placeholder:"TEXT"`
+}
+
+// Run pauses the campaign.
+func (p *campaignPauseCommand) Run(ctx context.Context, c *console) error {
+	return p.with(ctx, c, func(db *postgres.DB) error { return db.Pause(ctx, p.ID, p.Reason) })
+}
+
+type campaignResumeCommand struct{ oneCampaign }
+
+// Run lets the campaign go on.
+func (r *campaignResumeCommand) Run(ctx context.Context, c *console) error {
+	return r.with(ctx, c, func(db *postgres.DB) error { return db.Resume(ctx, r.ID) })
+}
+
+type campaignCancelCommand struct {
+	oneCampaign
+	Yes bool `help:"Do it: this cannot be undone."`
+}
+
+// Run cancels the campaign, or says what that would mean.
+func (k *campaignCancelCommand) Run(ctx context.Context, c *console) error {
+	return k.with(ctx, c, func(db *postgres.DB) error {
+		books, err := db.Books(ctx, k.ID)
+		if err != nil {
+			return err
+		}
+		if !k.Yes {
+			return fmt.Errorf("%s mails of campaign %d would never be sent, and that cannot be undone; say --yes to do it, or pause it",
+				number(books.Open()), k.ID)
+		}
+		return db.Cancel(ctx, k.ID, time.Now())
+	})
+}
+
+type campaignScheduleCommand struct {
+	oneCampaign
+	At             string `arg:"" help:"When: 2026-12-01 09:00, or with an offset: 2026-12-01T09:00:00+01:00."`
+	Zone           string `help:"The time zone of a time without an offset, by its IANA name (default: this machine's)." placeholder:"Europe/Copenhagen"`
+	OverrideReason string `help:"As for launch."`
+}
+
+// Run checks the draft and lets it wait for its time.
+func (s *campaignScheduleCommand) Run(ctx context.Context, c *console) error {
+	at, err := parseWhen(s.At, s.Zone)
+	if err != nil {
+		return err
+	}
+	if !at.After(time.Now()) {
+		return fmt.Errorf("%s is past; jatak campaign launch %d sends at once", at.Format(time.RFC3339), s.ID)
+	}
+	return s.with(ctx, c, func(db *postgres.DB) error {
+		kept, err := db.Campaign(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkContent(kept); err != nil {
+			return err
+		}
+		var override campaign.Override
+		if s.OverrideReason != "" {
+			override = campaign.Override{Reason: s.OverrideReason, By: actor()}
+		}
+		if err := db.Schedule(ctx, s.ID, at, override); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.err, "Campaign %d starts at %s. To take that back: jatak campaign unschedule %d\n", s.ID, at.Format(time.RFC1123Z), s.ID)
+		return err
+	})
+}
+
+// parseWhen reads a moment.
+func parseWhen(text, zone string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	location := time.Local
+	if zone != "" {
+		var err error
+		if location, err = time.LoadLocation(zone); err != nil {
+			return time.Time{}, fmt.Errorf("--zone %q is no IANA time zone; write one like Europe/Copenhagen", zone)
+		}
+	}
+	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02T15:04", time.DateTime} {
+		if at, err := time.ParseInLocation(layout, text, location); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time; write one like 2026-12-01 09:00", text)
+}
+
+type campaignUnscheduleCommand struct{ oneCampaign }
+
+// Run makes the campaign a draft again.
+func (u *campaignUnscheduleCommand) Run(ctx context.Context, c *console) error {
+	return u.with(ctx, c, func(db *postgres.DB) error { return db.Unschedule(ctx, u.ID) })
+}
+
+type campaignResendCommand struct {
+	oneCampaign
+	InDoubt bool `help:"Those whose outcome is unknown, with the same Message-ID."`
+	Failed  bool `help:"Those that failed."`
+	Code    int  `help:"Of the failed: only those with this SMTP reply code." placeholder:"CODE"`
+}
+
+// Run makes mails pending again.
+func (r *campaignResendCommand) Run(ctx context.Context, c *console) error {
+	if r.InDoubt == r.Failed {
+		return errors.New("say which: --in-doubt or --failed")
+	}
+	state := campaign.Failed
+	if r.InDoubt {
+		state = campaign.InDoubt
+	}
+	return r.with(ctx, c, func(db *postgres.DB) error {
+		n, err := db.Resend(ctx, r.ID, state, r.Code, time.Now())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.out, "%s mails are pending again\n", number(n))
+		return err
+	})
+}
+
+type campaignPaceCommand struct {
+	oneCampaign
+	Pace string `arg:"" help:"50/s, 600/m, 20000/h, 100000/d, or unlimited."`
+}
+
+// Run changes the pace.
+func (p *campaignPaceCommand) Run(ctx context.Context, c *console) error {
+	pace, err := contact.ParsePace(p.Pace)
+	if err != nil {
+		return fmt.Errorf("the pace %w", err)
+	}
+	return p.with(ctx, c, func(db *postgres.DB) error { return db.SetPace(ctx, p.ID, pace) })
+}
+
+type campaignPriorityCommand struct {
+	oneCampaign
+	Priority campaign.Priority `arg:"" help:"${enum}." enum:"high,normal,low"`
+}
+
+// Run changes the priority.
+func (p *campaignPriorityCommand) Run(ctx context.Context, c *console) error {
+	return p.with(ctx, c, func(db *postgres.DB) error { return db.SetPriority(ctx, p.ID, p.Priority) })
+}
+
+type campaignTestCommand struct {
+	oneCampaign
+	To      string           `arg:"" help:"The address that gets the mail."`
+	As      string           `help:"Filled in as for the contact with this address." placeholder:"EMAIL"`
+	Lang    string           `help:"In this language (default: the contact's, or the campaign's)." placeholder:"LANG"`
+	Public  settings.Public  `embed:""`
+	Secrets settings.Secrets `embed:""`
+	SMTP    settings.SMTP    `embed:""`
+	Sender  settings.Sender  `embed:""`
+}
+
+// Run sends the campaign's mail to one address.
+func (t *campaignTestCommand) Run(ctx context.Context, c *console) error {
+	to, err := contact.ParseAddress(t.To)
+	if err != nil {
+		return fmt.Errorf("%q: %w", t.To, err)
+	}
+	keys, err := managelink.ParseKeys(t.Secrets.Keys)
+	if err != nil {
+		return fmt.Errorf("JATAK_SECRET_KEYS: %w", err)
+	}
+	return t.with(ctx, c, func(db *postgres.DB) error {
+		kept, err := db.Campaign(ctx, t.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkContent(kept); err != nil {
+			return err
+		}
+		as := contact.Contact{FirstName: "Anna", LastName: "Holm", Company: "Holm & Søn"}
+		if t.As != "" {
+			ids, err := contactsOf(ctx, db, t.As)
+			if err != nil {
+				return err
+			}
+			for person, err := range db.People(ctx, ids[:1]) {
+				if err != nil {
+					return err
+				}
+				as = person
+			}
+		}
+		if t.Lang != "" {
+			as.Language = t.Lang
+		}
+		hands, err := newWorker(db, nil, keys, t.Public, sending{SMTP: t.SMTP, Sender: t.Sender}, c)
+		if err != nil {
+			return err
+		}
+		if err := hands.SendTest(ctx, kept, as, to); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.err, "Sent. The links in a test mail lead to nobody's page.")
+		return err
+	})
+}

@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+)
+
+// move changes a campaign's state, or says why it cannot.
+func (db *DB) move(ctx context.Context, id campaign.ID, verb, set, from string, args ...any) error {
+	tag, err := db.pool.Exec(ctx, `UPDATE campaign SET `+set+` WHERE id = $1 AND state IN (`+from+`)`, append([]any{id}, args...)...)
+	if err != nil {
+		return fmt.Errorf("%s campaign %d: %w", verb, id, err)
+	}
+	if tag.RowsAffected() == 1 {
+		return nil
+	}
+	kept, err := db.Campaign(ctx, id)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("campaign %d is %s; only one that is %s can be told to %s", id, kept.State, from, verb)
+}
+
+// Schedule freezes a draft until its time; the sweep launches it then.
+func (db *DB) Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error {
+	return db.move(ctx, id, "wait for its time", `state = 'scheduled', scheduled_at = $2, override_reason = $3, override_by = $4`,
+		`'draft'`, at, override.Reason, override.By)
+}
+
+// Unschedule makes a scheduled campaign a draft again.
+func (db *DB) Unschedule(ctx context.Context, id campaign.ID) error {
+	return db.move(ctx, id, "be a draft again", `state = 'draft', scheduled_at = NULL, override_reason = '', override_by = ''`, `'scheduled'`)
+}
+
+// Pause stops a campaign: nothing more of it is planned or claimed.
+func (db *DB) Pause(ctx context.Context, id campaign.ID, reason string) error {
+	return db.move(ctx, id, "pause", `state = 'paused', pause_reason = $2`, `'planning', 'sending'`, reason)
+}
+
+// Resume lets a paused campaign go on. Its bells are due at once.
+func (db *DB) Resume(ctx context.Context, id campaign.ID) error {
+	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = ''`, `'paused'`)
+	if err != nil {
+		return err
+	}
+	return db.ringSoon(ctx, id)
+}
+
+// ringSoon makes the sweep ring for a campaign's open batches at its next look.
+func (db *DB) ringSoon(ctx context.Context, id campaign.ID) error {
+	_, err := db.pool.Exec(ctx, `UPDATE batch SET rung_at = 'epoch' WHERE campaign_id = $1 AND closed_at IS NULL`, id)
+	if err != nil {
+		return fmt.Errorf("ring for campaign %d: %w", id, err)
+	}
+	return nil
+}
+
+// Cancel ends a campaign: what was not sent will not be. What is on its way at
+// this moment still arrives.
+func (db *DB) Cancel(ctx context.Context, id campaign.ID, now time.Time) error {
+	err := db.move(ctx, id, "end", `state = 'cancelled', finished_at = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, now)
+	if err != nil {
+		return err
+	}
+	for {
+		n, err := db.cancelRest(ctx, id, now)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// cancelRest cancels what a cancelled campaign has left in one of its batches,
+// and returns how many batches had something. With id 0 it looks at all.
+func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (batches int64, err error) {
+	tag, err := db.pool.Exec(ctx, `
+		WITH part AS (
+			SELECT b.campaign_id, b.batch FROM batch b JOIN campaign c ON c.id = b.campaign_id
+			WHERE b.closed_at IS NULL AND c.state = 'cancelled' AND ($1::bigint = 0 OR c.id = $1)
+				AND EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state IN ('pending', 'deferred'))
+			LIMIT 20
+		), rows AS (
+			UPDATE delivery d SET state = 'cancelled', next_attempt_at = NULL, changed_at = $2 FROM part
+			WHERE d.campaign_id = part.campaign_id AND d.batch = part.batch AND d.state IN ('pending', 'deferred')
+		)
+		UPDATE batch b SET closed_at = $2 FROM part WHERE b.campaign_id = part.campaign_id AND b.batch = part.batch
+			AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'sending')`, id, now)
+	if err != nil {
+		return 0, fmt.Errorf("cancel what is left: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Resend makes rows that ended in a state pending again: in doubt, or failed
+// with a reply code (0: any). The campaign goes on if it had finished.
+func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code int, now time.Time) (rows int64, err error) {
+	if state != campaign.InDoubt && state != campaign.Failed {
+		return 0, fmt.Errorf("only mails that are %s or %s can be sent again, not those that are %s", campaign.InDoubt, campaign.Failed, state)
+	}
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		var may bool
+		err := tx.QueryRow(ctx, `SELECT state IN ('planning', 'sending', 'paused', 'finished') FROM campaign WHERE id = $1 FOR UPDATE`, id).Scan(&may)
+		if err == pgx.ErrNoRows {
+			return campaign.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if !may {
+			return fmt.Errorf("campaign %d was not launched, or is cancelled", id)
+		}
+		tag, err := tx.Exec(ctx, `
+			UPDATE delivery SET state = 'pending', attempts = 0, changed_at = $4
+			WHERE campaign_id = $1 AND state = $2 AND ($3 = 0 OR code = $3)`, id, state, code, now)
+		if err != nil {
+			return err
+		}
+		rows = tag.RowsAffected()
+		if rows == 0 {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE batch b SET closed_at = NULL, rung_at = 'epoch' WHERE campaign_id = $1
+				AND EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'pending')`, id)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE campaign SET state = 'sending', finished_at = NULL WHERE id = $1 AND state = 'finished'`, id)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("send again: %w", err)
+	}
+	return rows, nil
+}
+
+// SetPriority changes which campaign's batches come first, from the next bell
+// on.
+func (db *DB) SetPriority(ctx context.Context, id campaign.ID, p campaign.Priority) error {
+	return db.move(ctx, id, "change its priority", `priority = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, p)
+}
+
+// SetPace bounds a campaign's mails a second, from the next claim on; 0 is no
+// bound.
+func (db *DB) SetPace(ctx context.Context, id campaign.ID, perSecond float64) error {
+	return db.move(ctx, id, "change its pace", `pace = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, perSecond)
+}
+
+// Paces returns the bounds on mails a second: of everything, and of each
+// campaign under way that has one.
+func (db *DB) Paces(ctx context.Context) (all float64, of map[campaign.ID]float64, err error) {
+	rules, err := db.Rules(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	rows, err := db.pool.Query(ctx, `SELECT id, pace FROM campaign WHERE pace > 0 AND state IN ('planning', 'sending')`)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read paces: %w", err)
+	}
+	of = map[campaign.ID]float64{}
+	var id campaign.ID
+	var pace float64
+	_, err = pgx.ForEachRow(rows, []any{&id, &pace}, func() error {
+		of[id] = pace
+		return nil
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("read paces: %w", err)
+	}
+	return rules.SendPace, of, nil
+}
