@@ -109,9 +109,10 @@ func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Ma
 	if from == "" {
 		from = string(rules.SenderAddress)
 	}
-	return &mailer.Mail{From: from, To: string(n.Address), Data: template.Append(nil, mailer.Values{
+	data, err := w.Signers.Sign(rules.SenderAddress.Domain(), template.Append(nil, mailer.Values{
 		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: w.Now(),
-	})}, nil
+	}))
+	return &mailer.Mail{From: from, To: string(n.Address), Data: data}, err
 }
 
 // noticeMessageID is the same each time a notice is sent, and shows no id.

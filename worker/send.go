@@ -117,7 +117,12 @@ func (w *Worker) reserve(ctx context.Context) (n int, err error) {
 func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
 	*buffer = p.render((*buffer)[:0], row.Recipient, w.Now())
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: *buffer}
+	data, err := w.Signers.Sign(p.messageDomain, *buffer)
+	if err != nil {
+		mailBuffers.Put(buffer)
+		return err
+	}
+	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row.Attempts)

@@ -25,7 +25,11 @@ func (w *Worker) SendTest(ctx context.Context, c campaign.Campaign, as contact.C
 	as.Address, as.Email = to, string(to)
 	now := w.Now()
 	replies := make(chan mailer.Outcome, 1)
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(to), Data: p.render(nil, contact.Recipient{Contact: as}, now),
+	data, err := w.Signers.Sign(p.messageDomain, p.render(nil, contact.Recipient{Contact: as}, now))
+	if err != nil {
+		return err
+	}
+	mail := &mailer.Mail{From: p.envelopeFrom, To: string(to), Data: data,
 		Done: func(o mailer.Outcome) { replies <- o }}
 	if err := w.Pool.Submit(ctx, mail); err != nil {
 		return err

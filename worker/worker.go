@@ -38,6 +38,8 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // default time.Now
 
+	// Signers sign mails by their From's domain; nil signs none.
+	Signers mailer.Signers
 	// PublicURL is where the recipients' pages are, without a slash at the end.
 	PublicURL string
 	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.

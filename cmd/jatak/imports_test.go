@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 	"github.com/jackc/pgx":      {"internal/postgres", "internal/embedded"},
 	"github.com/hibiken/asynq":  {"internal/queue", "worker"},
 	"github.com/wneessen":       {"internal/mailer"},
-	"github.com/emersion":       {"internal/embedded"},
+	"github.com/emersion":       {"internal/embedded", "internal/mailer"},
 	"net/http":                  {"internal/web", "internal/preferences", "internal/embedded", "cmd/jatak"},
 	"net/smtp":                  {},
 	"database/sql":              {"internal/postgres"},

@@ -38,6 +38,7 @@ type cli struct {
 	Wording  wordingCommand  `cmd:"" help:"The words that people are asked with, in versions."`
 	Audit    auditCommand    `cmd:"" help:"Who changed what."`
 	Keys     keysCommand     `cmd:"" help:"The keys that personal links are signed with."`
+	DKIM     dkimCommand     `cmd:"" name:"dkim" help:"Keys that mails are signed with."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`

@@ -79,6 +79,10 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 	if err != nil {
 		return nil, fmt.Errorf("JATAK_SMTP_URLS: %w", err)
 	}
+	signers, err := mailer.ParseSigners(s.Sender.DKIMKeys)
+	if err != nil {
+		return nil, fmt.Errorf("JATAK_DKIM_KEYS: %w", err)
+	}
 	pool, err := mailer.NewPool(relays, mailer.Options{Log: c.log})
 	if err != nil {
 		return nil, err
@@ -88,7 +92,7 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		return nil, fmt.Errorf("templates: %w", err)
 	}
 	return worker.New(worker.Options{
-		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log,
+		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log, Signers: signers,
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,

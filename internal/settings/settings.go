@@ -153,6 +153,7 @@ func (s *Secrets) Validate() error {
 // Sender is where answers to mails go.
 type Sender struct {
 	BounceAddress      string `name:"bounce-address" env:"JATAK_BOUNCE_ADDRESS" help:"MAIL FROM of every mail (default: the campaign's From)." placeholder:"ADDRESS" group:"Sending"`
+	DKIMKeys           string `name:"dkim-keys" env:"JATAK_DKIM_KEYS" help:"Keys that mails are signed with, domain:selector:file,...; make one with: jatak dkim keygen." placeholder:"KEYS" group:"Sending"`
 	UnsubscribeMailbox string `name:"unsubscribe-mailbox" env:"JATAK_UNSUBSCRIBE_MAILBOX" help:"The address that takes unsubscribe mails, for List-Unsubscribe." placeholder:"ADDRESS" group:"Sending"`
 }
 

@@ -1,0 +1,163 @@
+package mailer
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-msgauth/dkim"
+)
+
+// Signers sign mails by the domain of their From (DKIM, RFC 6376 and 8463).
+type Signers map[string][]signer // by domain
+
+type signer struct {
+	selector string
+	key      crypto.Signer
+}
+
+// signedFields are the header fields that a signature covers, where a mail has
+// them; RFC 8058 section 4 asks for the last two.
+func signedFields() []string {
+	return []string{"From", "To", "Subject", "Date", "Message-ID", "Reply-To", "MIME-Version", "Content-Type",
+		"List-Id", "Feedback-ID", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post"}
+}
+
+const signerExample = "write domain:selector:file, such as example.org:jatak1:/etc/jatak/dkim.pem"
+
+// ParseSigners reads "domain:selector:file,domain:selector:file". A file holds a
+// private key in PEM: RSA of at least 1024 bits, or Ed25519. A domain may have
+// several keys, and its mails as many signatures.
+func ParseSigners(s string) (Signers, error) {
+	signers := Signers{}
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		fields := strings.SplitN(part, ":", 3)
+		if len(fields) != 3 || fields[0] == "" || fields[1] == "" || fields[2] == "" {
+			return nil, fmt.Errorf("%q has no domain, selector and file; %s", part, signerExample)
+		}
+		key, err := readKey(fields[2])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", fields[2], err)
+		}
+		domain := strings.ToLower(fields[0])
+		signers[domain] = append(signers[domain], signer{fields[1], key})
+	}
+	return signers, nil
+}
+
+// weakRSA is the shortest RSA key that receivers accept, in bits (RFC 8301).
+const weakRSA = 1024
+
+func readKey(file string) (crypto.Signer, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("the file holds no PEM key; make one with: jatak dkim keygen")
+	}
+	var key any
+	if block.Type == "RSA PRIVATE KEY" {
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	} else {
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, errors.New("the key cannot be read; make one with: jatak dkim keygen")
+	}
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		if key.N.BitLen() < weakRSA {
+			return nil, fmt.Errorf("the RSA key has %d bits, and receivers want %d at least", key.N.BitLen(), weakRSA)
+		}
+		return key, nil
+	case ed25519.PrivateKey:
+		return key, nil
+	}
+	return nil, errors.New("the key is neither RSA nor Ed25519")
+}
+
+// Sign returns the mail with its signatures in front, or the mail itself when
+// the domain has no key.
+func (s Signers) Sign(domain string, mail []byte) ([]byte, error) {
+	keys := s[domain]
+	if len(keys) == 0 {
+		return mail, nil
+	}
+	header, _, _ := bytes.Cut(mail, []byte("\r\n\r\n"))
+	fields := slices.DeleteFunc(signedFields(), func(name string) bool { return !hasField(header, name) })
+	var signatures bytes.Buffer
+	for _, k := range keys {
+		signing, err := dkim.NewSigner(&dkim.SignOptions{
+			Domain: domain, Selector: k.selector, Signer: k.key, Hash: crypto.SHA256, HeaderKeys: fields,
+			HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationSimple,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("sign for %s: %w", domain, err)
+		}
+		_, err = signing.Write(mail)
+		if err := errors.Join(err, signing.Close()); err != nil {
+			return nil, fmt.Errorf("sign for %s: %w", domain, err)
+		}
+		signatures.WriteString(signing.Signature())
+	}
+	signatures.Write(mail)
+	return signatures.Bytes(), nil
+}
+
+// hasField reports whether a header has a field.
+func hasField(header []byte, name string) bool {
+	for line := range bytes.SplitSeq(header, []byte("\r\n")) {
+		if len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(string(line[:len(name)]), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// NewKey makes a key of kind rsa or ed25519, and returns it as PEM with the text
+// of its DNS record.
+func NewKey(kind string) (pemText, record string, err error) {
+	var key crypto.Signer
+	var public []byte
+	switch kind {
+	case "rsa":
+		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return "", "", err
+		}
+		if public, err = x509.MarshalPKIXPublicKey(rsaKey.Public()); err != nil {
+			return "", "", err
+		}
+		key = rsaKey
+	case "ed25519":
+		publicKey, privateKey, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return "", "", err
+		}
+		key, public = privateKey, publicKey
+	default:
+		return "", "", fmt.Errorf("a key is rsa or ed25519, not %q", kind)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", "", err
+	}
+	record = fmt.Sprintf("v=DKIM1; k=%s; p=%s", kind, base64.StdEncoding.EncodeToString(public))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), record, nil
+}
