@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal fuzz clean
+.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,11 @@ bench-portal: ## One-click unsubscribes a second (ARGS="--contacts N --clients N
 	@script/install-deps demo >&2
 	@$(MAKE) build >&2
 	@exec bin/jatak bench portal $(ARGS)
+
+bench-send: ## Mails a second against Postfix's own source (ARGS="--contacts N --connections N --json")
+	@script/install-deps demo >&2
+	@$(MAKE) build >&2
+	@folder=$$(script/postfix-tools) && exec bin/jatak bench send --postfix $$folder $(ARGS)
 
 fuzz: ## Each fuzz target for FUZZTIME (10s)
 	@script/fuzz

@@ -49,7 +49,8 @@ type Options struct {
 	ManageLinkLife time.Duration // default 60 days
 
 	// Window bounds how many rows this worker may have claimed and not yet
-	// recorded. Default: twice the pool's connections, at least 16.
+	// recorded. Default: twice the pool's connections, at least 256: a claim is
+	// a round trip, and costs as much for one row as for fifty.
 	Window int
 	// Tasks is how many batches are worked on at once; default 4.
 	Tasks int
@@ -71,7 +72,7 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	setDefault(&o.Window, max(16, 2*o.Pool.Window()))
+	setDefault(&o.Window, max(256, 2*o.Pool.Window()))
 	setDefault(&o.Tasks, 4)
 	setDefault(&o.ChunkSize, 1000)
 	setDefault(&o.Lease, 30*time.Second)

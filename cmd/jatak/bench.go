@@ -21,6 +21,7 @@ import (
 )
 
 type benchCommand struct {
+	Send   benchSendCommand   `cmd:"" help:"Mails a second, from launch to finished, against Postfix's own source."`
 	Portal benchPortalCommand `cmd:"" help:"One-click unsubscribes a second, each durable."`
 	Gate   benchGateCommand   `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
 }

@@ -173,6 +173,15 @@ func (db *DB) Books(ctx context.Context, id campaign.ID) (campaign.Report, error
 	return r, nil
 }
 
+// FirstSent returns when the first mail of a campaign was accepted.
+func (db *DB) FirstSent(ctx context.Context, id campaign.ID) (at time.Time, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT min(changed_at) FROM delivery WHERE campaign_id = $1 AND state = 'sent'`, id).Scan(&at)
+	if err != nil {
+		return at, fmt.Errorf("read the first mail of campaign %d: %w", id, err)
+	}
+	return at, nil
+}
+
 // Verdicts counts the recipients of a launched campaign by the reason of the
 // last verdict about each, those who were let through among them.
 func (db *DB) Verdicts(ctx context.Context, id campaign.ID) (map[gating.Reason]int64, error) {

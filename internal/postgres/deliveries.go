@@ -131,7 +131,9 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		), claimed AS (
 			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
 				attempts = d.attempts + 1, changed_at = $6
-			FROM picked WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = picked.contact_id
+			-- As an array: the planner takes picked for one row, and would look
+			-- through the whole batch for each.
+			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = ANY (ARRAY(SELECT contact_id FROM picked))
 			RETURNING d.contact_id, d.attempts
 		)
 		SELECT claimed.attempts,`+personColumns+`,`+factColumns+`

@@ -171,5 +171,11 @@ func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, f)
 }
 
+// Analyze gives the planner statistics, as autovacuum does after a while.
+func (db *DB) Analyze(ctx context.Context) error {
+	_, err := db.pool.Exec(ctx, `ANALYZE`)
+	return err
+}
+
 // Ping returns an error when the database does not answer.
 func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }

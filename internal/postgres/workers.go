@@ -32,6 +32,22 @@ func (db *DB) RenewLease(ctx context.Context, worker int64, now, leaseUntil time
 	return tag.RowsAffected() == 1, nil
 }
 
+// AwaitWorkers waits until so many workers hold a lease.
+func (db *DB) AwaitWorkers(ctx context.Context, n int) error {
+	for {
+		var working int
+		err := db.pool.QueryRow(ctx, `SELECT count(*) FROM worker WHERE lease_until > now()`).Scan(&working)
+		if err != nil || working >= n {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // StopWorker ends a worker's lease at once.
 func (db *DB) StopWorker(ctx context.Context, worker int64, now time.Time) error {
 	_, err := db.pool.Exec(ctx, `UPDATE worker SET lease_until = $2 WHERE id = $1`, worker, now)
