@@ -28,14 +28,23 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 		return err
 	}
 	var inFlight sync.WaitGroup // until recorded
+	share := max(1, w.Window/w.Tasks)
+	claim := min(share, firstClaim)
 	for !w.isStopping() {
-		n, err := w.sendSome(ctx, p, task.Batch, &inFlight)
+		begun := w.Now()
+		n, err := w.sendSome(ctx, p, task.Batch, claim, &inFlight)
 		if err != nil {
 			inFlight.Wait()
 			return err
 		}
 		if n == 0 {
 			break // nothing is due, or the campaign is paused
+		}
+		switch took := w.Now().Sub(begun); {
+		case took > longestClaim:
+			claim = max(1, claim/2)
+		case took < longestClaim/2 && n == claim:
+			claim = min(share, 2*claim)
 		}
 	}
 	inFlight.Wait()
@@ -46,15 +55,23 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	return err
 }
 
+// A claim is a round trip, so that many rows at once are cheap; but a row that
+// is claimed cannot be withdrawn any more, so that it should leave soon. Claims
+// grow while they are handed to connections faster than longestClaim.
+const (
+	firstClaim   = 16
+	longestClaim = 300 * time.Millisecond
+)
+
 // waited says that nothing was claimed because the pace did not allow it yet.
 const waited = -1
 
 // sendSome claims and sends a few rows; it returns how many it claimed, or waited.
-func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight *sync.WaitGroup) (int, error) {
+func (w *Worker) sendSome(ctx context.Context, p *prepared, batch, most int, inFlight *sync.WaitGroup) (int, error) {
 	if err := w.Pool.Ready(ctx); err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
-	limit, err := w.reserve(ctx)
+	limit, err := w.reserve(ctx, most)
 	if err != nil {
 		return 0, err
 	}
@@ -66,10 +83,12 @@ func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight 
 	}
 	now := w.Now()
 	workerID := w.id.Load()
+	w.claiming.Lock()
 	policy, rows, err := w.Store.Claim(ctx, campaign.ClaimRequest{
 		Worker: workerID, Campaign: p.id, Batch: batch, Limit: limit, Now: now,
 		Class: p.class, Type: p.subscriptionType, Override: p.override,
 	})
+	w.claiming.Unlock()
 	for range limit - len(rows) {
 		<-w.window
 	}
@@ -94,15 +113,15 @@ func (w *Worker) sendSome(ctx context.Context, p *prepared, batch int, inFlight 
 	return len(rows), nil
 }
 
-// reserve takes places in the window: at least one, at most a task's share.
-func (w *Worker) reserve(ctx context.Context) (n int, err error) {
+// reserve takes places in the window: at least one.
+func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 	select {
 	case w.window <- struct{}{}:
 		n = 1
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	for share := max(1, w.Window/w.Tasks); n < share; n++ {
+	for ; n < most; n++ {
 		select {
 		case w.window <- struct{}{}:
 		default:

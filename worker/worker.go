@@ -49,7 +49,7 @@ type Options struct {
 	ManageLinkLife time.Duration // default 60 days
 
 	// Window bounds how many rows this worker may have claimed and not yet
-	// recorded. Default: twice the pool's connections, at least 256: a claim is
+	// recorded. Default: twice the pool's connections, at least 512: a claim is
 	// a round trip, and costs as much for one row as for fifty.
 	Window int
 	// Tasks is how many batches are worked on at once; default 4.
@@ -72,7 +72,7 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	setDefault(&o.Window, max(256, 2*o.Pool.Window()))
+	setDefault(&o.Window, max(512, 2*o.Pool.Window()))
 	setDefault(&o.Tasks, 4)
 	setDefault(&o.ChunkSize, 1000)
 	setDefault(&o.Lease, 30*time.Second)
@@ -101,6 +101,8 @@ type Worker struct {
 	pacer    *pacer
 	window   chan struct{} // one token for each row claimed and not recorded
 	prepared preparedCampaigns
+	// One claim at a time: two only slow each other down in the database.
+	claiming sync.Mutex
 	stopping chan struct{}
 }
 

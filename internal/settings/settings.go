@@ -175,7 +175,7 @@ func (s *Sender) Validate() error {
 // Worker says how mails are sent.
 type Worker struct {
 	Concurrency int           `name:"concurrency" env:"JATAK_CONCURRENCY" help:"Batches worked on at once." default:"4" group:"Sending"`
-	Window      int           `name:"window" env:"JATAK_WINDOW" help:"Mails claimed and not yet recorded, at most (default: twice the connections, at least 256)." default:"0" group:"Sending"`
+	Window      int           `name:"window" env:"JATAK_WINDOW" help:"Mails claimed and not yet recorded, at most (default: twice the connections, at least 512)." default:"0" group:"Sending"`
 	InDoubt     string        `name:"in-doubt" env:"JATAK_IN_DOUBT" help:"What becomes of mails whose outcome is unknown: resend (same Message-ID) or hold (a person decides)." enum:"resend,hold" default:"resend" group:"Sending"`
 	MaxAttempts int           `name:"max-attempts" env:"JATAK_MAX_ATTEMPTS" help:"Attempts before a deferred mail counts as failed." default:"10" group:"Sending"`
 	RetryBase   time.Duration `name:"retry-base" env:"JATAK_RETRY_BASE" help:"The first delay of a deferred mail; it doubles each time." default:"1m" group:"Sending"`
