@@ -501,7 +501,7 @@ func TestSweep(t *testing.T) {
 				t.Errorf("a living worker's rows were taken: %+v", s)
 			}
 			late := noon.Add(time.Minute)
-			if s := sweep(late); s.InDoubt != 4 || len(s.Batches) != 1 || s.Batches[0] != (campaign.BatchID{Campaign: c.ID, Batch: 1}) {
+			if s := sweep(late); s.InDoubt != 4 || len(s.Batches) != 1 || s.Batches[0] != (campaign.BatchID{Campaign: c.ID, Batch: 1, Priority: campaign.PriorityNormal}) {
 				t.Errorf("sweep found %+v, want 4 in doubt and the batch", s)
 			}
 			got := books(t, db, c.ID)
