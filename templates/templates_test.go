@@ -30,6 +30,9 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 	model := s.words[DefaultLanguage]
 	for _, lang := range s.Languages() {
 		for key, want := range model {
+			if forStaff(key) && lang != "en" && lang != "da" {
+				continue
+			}
 			text := s.words[lang][key]
 			if strings.TrimSpace(text) == "" {
 				t.Errorf("%s.json has no %q", lang, key)
@@ -52,10 +55,17 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 	}
 }
 
+// forStaff reports whether a text is read by the tenant, who reads Danish or
+// English, and not by recipients.
+func forStaff(key string) bool {
+	kind, _, _ := strings.Cut(key, ".")
+	return slices.Contains([]string{"reason", "mend", "explain", "dossier"}, kind)
+}
+
 func TestEveryReasonHasWords(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	for _, lang := range s.Languages() {
+	for _, lang := range []string{"en", "da"} {
 		for _, r := range gating.Reasons() {
 			for _, key := range []string{"reason." + string(r), "mend." + string(r)} {
 				if s.Text(lang, key) == key {
@@ -100,7 +110,9 @@ func TestMatch(t *testing.T) {
 		{"what is chosen comes first", []string{"da", "en", "en-GB"}, "da"},
 		{"the contact's own language", []string{"", "da", "en"}, "da"},
 		{"a regional form", []string{"da-DK"}, "da"},
-		{"a browser's list", []string{"", "", "fr;q=0.9, da;q=0.5, en;q=0.1"}, "da"},
+		{"a browser's list", []string{"", "", "hu;q=0.9, da;q=0.5, en;q=0.1"}, "da"},
+		{"a near language", []string{"no-NO"}, "nb"},
+		{"the same by its other name", []string{"nb"}, "nb"},
 		{"unknown goes on to the next wish", []string{"xx", "da"}, "da"},
 		{"nonsense", []string{"<script>", ";;;q=,", strings.Repeat("a-", 4000)}, "en"},
 	} {

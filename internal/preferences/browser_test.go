@@ -54,7 +54,7 @@ func TestInABrowser(t *testing.T) {
 	}
 	browser := newBrowser(t)
 	for _, size := range []struct{ width, height int64 }{{320, 640}, {1280, 900}} {
-		for _, lang := range []string{"da", "en"} {
+		for _, lang := range []string{"da", "en", "de", "fi", "fr"} {
 			p := newPortal(t, "http://portal.localhost")
 			server := httptest.NewServer(p.handler)
 			t.Cleanup(server.Close)
