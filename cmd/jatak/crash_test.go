@@ -34,9 +34,14 @@ const testWindow = 16
 
 func install(t *testing.T, contacts int, script mailertest.Script) *installation {
 	t.Helper()
-	i := &installation{t: t, sink: mailertest.New(t, script)}
-	var databaseURL string
-	i.db, databaseURL = postgrestest.New(t)
+	db, databaseURL := postgrestest.New(t)
+	return installOn(t, contacts, script, db, databaseURL)
+}
+
+// installOn does so on a database of the test's.
+func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
+	t.Helper()
+	i := &installation{t: t, sink: mailertest.New(t, script), db: db}
 	client, redisURL := queuetest.New(t)
 	i.bell = queue.NewClient(client)
 	i.env = append(os.Environ(),
