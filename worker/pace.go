@@ -18,25 +18,24 @@ type pacer struct {
 	redis redis.UniversalClient
 	now   func() time.Time
 
-	mu   sync.Mutex
-	read time.Time // when all and of were read
-	all  float64
-	of   map[campaign.ID]float64
+	mu     sync.Mutex
+	read   time.Time // when limits was read
+	limits campaign.Limits
 }
 
-// paceMemory is how long bounds are trusted: a change acts within it.
-const paceMemory = time.Second
+// limitMemory is how long limits are trusted: a change acts within it.
+const limitMemory = time.Second
 
-func (p *pacer) bounds(ctx context.Context, id campaign.ID) (all, of float64, err error) {
+func (p *pacer) current(ctx context.Context) (l campaign.Limits, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := p.now(); now.Sub(p.read) >= paceMemory {
-		if p.all, p.of, err = p.store.Paces(ctx); err != nil {
-			return 0, 0, err
+	if now := p.now(); now.Sub(p.read) >= limitMemory {
+		if l, err = p.store.Limits(ctx); err != nil {
+			return l, err
 		}
-		p.read = now
+		p.read, p.limits = now, l
 	}
-	return p.all, p.of[id], nil
+	return p.limits, nil
 }
 
 // takeTokens is the generic cell rate algorithm (ITU-T I.371) on Redis's own
@@ -69,7 +68,8 @@ return {grant, math.ceil(wait)}`)
 // take returns how many mails of a campaign may leave now, at most n, and how
 // long to wait when none may.
 func (p *pacer) take(ctx context.Context, id campaign.ID, n int) (granted int, wait time.Duration, err error) {
-	all, of, err := p.bounds(ctx, id)
+	limits, err := p.current(ctx)
+	all, of := limits.All, limits.Of[id]
 	if err != nil || all == 0 && of == 0 {
 		return n, 0, err
 	}

@@ -28,6 +28,7 @@ type prepared struct {
 	linksExpire      time.Time
 	content          *campaign.Compiled
 	templates        map[*campaign.CompiledVariant]*mailer.Template
+	breaker          breaker
 	inert            bool // a test: links lead to nobody's page
 }
 

@@ -30,6 +30,11 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	var inFlight sync.WaitGroup // until recorded
 	share := max(1, w.Window/w.Tasks)
 	claim := min(share, firstClaim)
+	limits, err := w.pacer.current(ctx)
+	if err != nil {
+		return err
+	}
+	w.failurePercent.Store(int64(limits.FailurePercent))
 	for !w.isStopping() {
 		begun := w.Now()
 		n, err := w.sendSome(ctx, p, task.Batch, claim, &inFlight)
@@ -145,6 +150,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o 
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row.Attempts)
+		w.judge(p, o)
 		w.recorder.add(o, recorded)
 	}
 	if err := w.Pool.Submit(ctx, mail); err != nil {

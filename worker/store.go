@@ -21,8 +21,8 @@ type Store interface {
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
-	// Paces returns bounds on mails a second: of everything, and by campaign.
-	Paces(ctx context.Context) (all float64, of map[campaign.ID]float64, err error)
+	Limits(ctx context.Context) (campaign.Limits, error)
+	Pause(ctx context.Context, id campaign.ID, reason string) error
 	Rules(ctx context.Context) (contact.Rules, error)
 	ClaimNotices(ctx context.Context, limit int, now, retryAt time.Time) (gating.Policy, []contact.Notice, error)
 	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error

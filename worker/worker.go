@@ -99,8 +99,10 @@ type Worker struct {
 	id       atomic.Int64 // under which rows are claimed
 	recorder *recorder
 	pacer    *pacer
-	window   chan struct{} // one token for each row claimed and not recorded
-	prepared preparedCampaigns
+	// failurePercent is the limit of every breaker, as it was read last.
+	failurePercent atomic.Int64
+	window         chan struct{} // one token for each row claimed and not recorded
+	prepared       preparedCampaigns
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
 	stopping chan struct{}

@@ -588,3 +588,41 @@ func TestResend(t *testing.T) {
 	}
 	once(t, sink, 10)
 }
+
+// When nearly everything fails, the campaign is paused with the reason, and a
+// person can let it go on.
+func TestTooManyFailuresPauseTheCampaign(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1000)
+	var mu sync.Mutex
+	blocked := true
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		if blocked && at == "RCPT" {
+			return &mailertest.Do{Reply: "550 5.7.1 your network is on a list"}
+		}
+		return nil
+	})
+	h.start(sink.URL("max_conns=2"), nil)
+	id := h.launch()
+	books := h.await(id, "the pause", func(c campaign.Campaign, b campaign.Report) bool {
+		return c.State == campaign.StatePaused && b.Sending == 0
+	})
+	if books.Failed == 0 || books.Failed > 400 {
+		t.Errorf("%d of 1000 failed before the pause", books.Failed)
+	}
+	kept, err := h.db.Campaign(t.Context(), id)
+	if err != nil || !strings.Contains(kept.PauseReason, "your network is on a list") {
+		t.Errorf("the reason is %q, %v", kept.PauseReason, err)
+	}
+	mu.Lock()
+	blocked = false
+	mu.Unlock()
+	if err := h.db.Resume(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.finished(id); got.Sent != 1000-books.Failed {
+		t.Errorf("books %+v", got)
+	}
+}

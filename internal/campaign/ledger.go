@@ -88,6 +88,13 @@ type BatchID struct {
 	Priority Priority
 }
 
+// Limits bound sending. Paces are in mails a second; 0 is no bound.
+type Limits struct {
+	All            float64        // of all campaigns together
+	Of             map[ID]float64 // of those campaigns that have a pace of their own
+	FailurePercent int            // of failures that pauses a campaign; 0: none does
+}
+
 // Sweep is what a look over the ledger found to be done.
 type Sweep struct {
 	InDoubt  int64     // rows whose worker ended without a word

@@ -20,6 +20,7 @@ const (
 	SettingSenderAddress  gating.Setting = "sender-address"
 	SettingPostalAddress  gating.Setting = "postal-address"
 	SettingSendPace       gating.Setting = "send-pace"
+	SettingFailureLimit   gating.Setting = "failure-limit"
 )
 
 // Rules are those settings.
@@ -38,6 +39,7 @@ type Rules struct {
 	SenderAddress Address
 	PostalAddress string
 	SendPace      float64 // mails a second of all campaigns together; 0: as fast as can be
+	FailureLimit  int     // percent of failures that pauses a campaign; 0: none does
 }
 
 // RuleDefaults lists every such setting.
@@ -51,6 +53,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingSenderAddress},
 		{Name: SettingPostalAddress},
 		{Name: SettingSendPace, Default: "unlimited"},
+		{Name: SettingFailureLimit, Default: "20"},
 	}
 }
 
@@ -100,6 +103,17 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 			return fmt.Errorf("%s is a number of days from 1 to %d, not %q", name, mostSignUpLife, value)
 		}
 		r.SignUpLife = time.Duration(days) * 24 * time.Hour
+	case SettingFailureLimit:
+		percent, err := strconv.Atoi(value)
+		if value == "off" {
+			percent, err = 0, nil
+		} else if percent < 1 || percent > 100 {
+			err = strconv.ErrRange
+		}
+		if err != nil {
+			return fmt.Errorf("%s is off, or a number of percent from 1 to 100, not %q", name, value)
+		}
+		r.FailureLimit = percent
 	case SettingSendPace:
 		pace, err := ParsePace(value)
 		if err != nil {

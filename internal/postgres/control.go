@@ -151,26 +151,25 @@ func (db *DB) SetPace(ctx context.Context, id campaign.ID, perSecond float64) er
 	return db.move(ctx, id, "change its pace", `pace = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, perSecond)
 }
 
-// Paces returns the bounds on mails a second: of everything, and of each
-// campaign under way that has one.
-func (db *DB) Paces(ctx context.Context) (all float64, of map[campaign.ID]float64, err error) {
+// Limits returns the bounds on sending as they are now.
+func (db *DB) Limits(ctx context.Context) (l campaign.Limits, err error) {
 	rules, err := db.Rules(ctx)
 	if err != nil {
-		return 0, nil, err
+		return l, err
 	}
+	l = campaign.Limits{All: rules.SendPace, Of: map[campaign.ID]float64{}, FailurePercent: rules.FailureLimit}
 	rows, err := db.pool.Query(ctx, `SELECT id, pace FROM campaign WHERE pace > 0 AND state IN ('planning', 'sending')`)
 	if err != nil {
-		return 0, nil, fmt.Errorf("read paces: %w", err)
+		return l, fmt.Errorf("read paces: %w", err)
 	}
-	of = map[campaign.ID]float64{}
 	var id campaign.ID
 	var pace float64
 	_, err = pgx.ForEachRow(rows, []any{&id, &pace}, func() error {
-		of[id] = pace
+		l.Of[id] = pace
 		return nil
 	})
 	if err != nil {
-		return 0, nil, fmt.Errorf("read paces: %w", err)
+		return l, fmt.Errorf("read paces: %w", err)
 	}
-	return rules.SendPace, of, nil
+	return l, nil
 }

@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+)
+
+// breaker counts what became of a campaign's mails, and pauses the campaign
+// when too many fail: a relay that has begun to refuse everything, or a list
+// that was bought, is for a person to look at.
+type breaker struct {
+	mu           sync.Mutex
+	sent, failed int
+	tripped      bool
+}
+
+const (
+	// leastOutcomes is how many outcomes a breaker judges by, at least.
+	leastOutcomes = 100
+	// mostOutcomesCounted halves the counts when it is reached, so that what was
+	// long ago weighs less.
+	mostOutcomesCounted = 2000
+)
+
+// count takes an outcome, and reports once that more than percent of them failed.
+func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch o.State {
+	case campaign.Sent:
+		b.sent++
+	case campaign.Failed:
+		b.failed++
+	default:
+		return false, ""
+	}
+	all := b.sent + b.failed
+	if percent > 0 && !b.tripped && all >= leastOutcomes && b.failed*100 > percent*all {
+		b.tripped = true
+		return true, fmt.Sprintf("%d of the last %d mails failed, more than %d %%; the newest: %d %s", b.failed, all, percent, o.Code, o.Reply)
+	}
+	if all >= mostOutcomesCounted {
+		b.sent, b.failed = b.sent/2, b.failed/2
+	}
+	return false, ""
+}
+
+// judge counts an outcome of a prepared campaign.
+func (w *Worker) judge(p *prepared, o campaign.Outcome) {
+	trips, reason := p.breaker.count(o, int(w.failurePercent.Load()))
+	if !trips {
+		return
+	}
+	w.Log.Warn("too many mails fail: the campaign is paused", "campaign", p.id, "reason", reason)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := w.Store.Pause(ctx, p.id, reason); err != nil {
+			w.Log.Warn("the campaign could not be paused", "campaign", p.id, "error", err)
+		}
+		w.prepared.forget(p.id) // a person who resumes it starts the count anew
+	}()
+}
