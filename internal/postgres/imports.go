@@ -24,7 +24,12 @@ func (db *DB) Import(ctx context.Context, f func(*Import) error) error {
 		if _, err := tx.Exec(ctx, stagingTables); err != nil {
 			return fmt.Errorf("prepare import: %w", err)
 		}
-		return f(&Import{tx})
+		if err := f(&Import{tx}); err != nil {
+			return err
+		}
+		// Without statistics, what comes next is planned for empty tables.
+		_, err := tx.Exec(ctx, `ANALYZE contact, company, consent`)
+		return err
 	})
 }
 

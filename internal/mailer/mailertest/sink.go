@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Message is a mail that the sink has accepted.
 type Message struct {
 	From, To string
 	Data     string // with CRLF line ends, dots undoubled
+	At       time.Time
 }
 
 // Do is what the sink does at a point of a conversation.
@@ -194,6 +196,7 @@ func (s *Sink) converse(conn net.Conn) {
 			}
 			if went, alive = answer("DOT", m.To, "250 2.0.0 queued"); went {
 				s.mu.Lock()
+				m.At = time.Now()
 				s.messages = append(s.messages, m)
 				s.mu.Unlock()
 			}
