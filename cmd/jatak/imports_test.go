@@ -55,6 +55,7 @@ var rooms = map[string][]string{
 	"github.com/alecthomas":     {"cmd/jatak"},
 	"github.com/PuerkitoBio":    {"linkrewrite"},
 	"github.com/pressly/goose":  {"internal/postgres"},
+	"github.com/osteele":        {"internal/campaign"},
 	"github.com/redis/go-redis": {"internal/queue", "worker", "cmd/jatak"},
 }
 

@@ -160,7 +160,7 @@ func (l *templateLintCommand) lint(name string) ([]lintFinding, error) {
 			findings = append(findings, lintFinding{name, p.Line, p.Column, level, p.Code, p.Mend, ""})
 		}
 	}
-	add("error", lint(rewritten, linkrewrite.LintOptions{PostalAddress: l.Postal}))
+	add("error", lint(campaign.WithoutLiquid(rewritten), linkrewrite.LintOptions{PostalAddress: l.Postal}))
 	add("error", campaign.CheckFields(source))
 	if isHTML(name) {
 		add("warning", campaign.Advice(source))

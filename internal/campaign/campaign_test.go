@@ -36,7 +36,7 @@ func TestLoadSaysWhatToMend(t *testing.T) {
 		{"a misspelt field", `{"nmae":"June"}`, nil, `"nmae"`},
 		{"of the wrong kind", `{"name":7}`, nil, "line 1"},
 		{"something behind", good + "}", []byte("x"), "closing brace"},
-		{"no file named", strings.Replace(good, `"html":"en.html"`, `"html":""`, 1), nil, `variant "en" names no html file`},
+		{"no file named", strings.Replace(good, `"html":"en.html"`, `"html":""`, 1), nil, `variant "en" names no html file and no markdown file`},
 		{"a file that is not there", strings.Replace(good, "en.html", "fr.html", 1), nil, "fr.html"},
 		{"a file outside", strings.Replace(good, "en.html", "../../etc/passwd", 1), nil, "not a file of the campaign's folder"},
 		{"not UTF-8", good, []byte("<p>bl\xe5b\xe6r</p>"), "en.html is not UTF-8"},
@@ -155,7 +155,14 @@ func TestMergeFieldErrorsSayWhereAndWhat(t *testing.T) {
 	for _, test := range []struct{ name, html, says string }{
 		{"misspelt", "<p>\n  {{ contact.frist_name }}", "line 2, column 3: there is no merge field contact.frist_name; did you mean contact.first_name?"},
 		{"open", "{{ contact.first_name <p>", "is not closed"},
-		{"another filter", "{{ contact.first_name | upcase }}", "only a default can stand"},
+		{"no filter", "{{ contact.first_name upcase }}", "a filter can stand"},
+		{"an unknown filter", "{{ contact.first_name | shell }}", "there is no filter shell"},
+		{"misspelt in a condition", "x\n{% if contact.frist_name %}y{% endif %}", "line 2, column 7: there is no merge field contact.frist_name; did you mean contact.first_name?"},
+		{"not ended", "{% if contact.company %}y", "is not ended; write {% endif %}"},
+		{"not begun", "y{% endif %}", "ends what was not begun"},
+		{"another tag", "{% if contact.company %}{% include 'x' %}{% endif %}", "{% include %} cannot stand here"},
+		{"too many turns", "{% for i in (1..1000000000) %}x{% endfor %}", "at most 100 turns"},
+		{"an endless loop", "{% for i in contact %}x{% endfor %}", "a loop counts"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -286,8 +293,8 @@ func FuzzCompile(f *testing.F) {
 		c := content()
 		c.Variants = map[string]campaign.Variant{"en": {Subject: "{{ contact.first_name }}", HTML: html, Text: html}}
 		compiled, err := campaign.Compile(c)
-		if err != nil {
-			return
+		if err != nil || strings.Contains(html, "{%") {
+			return // what a condition asks for may well bring marks
 		}
 		v := compiled.For("en")
 		plain := splice(v.HTML, v.Values(nil, campaign.Recipient{FirstName: "x", LastName: "x", ManageURL: "x"}))
@@ -301,4 +308,110 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("the name %q breaks the subject: %q", name, subject)
 		}
 	})
+}
+
+func TestLiquid(t *testing.T) {
+	t.Parallel()
+	c := content()
+	c.Variants = map[string]campaign.Variant{"en": {
+		Subject: `{% if contact.company %}For {{ contact.company | upcase }}{% else %}For you{% endif %}`,
+		HTML: `<p>{{ contact.first_name | capitalize }}{% if contact.company == "A & B" %} of <b title="{{ contact.company }}">{{ contact.company }}</b>` +
+			`<a href="https://x.example/?c={{ contact.company }}">x</a>{% elsif contact.last_name %} {{ contact.last_name }}{% endif %}</p>` +
+			`{% for i in (1..3) %}{{ i }},{% endfor %} {{ sender.address }} <a href="{{ manage_url }}">Manage</a> {% unless contact.email %}no mail{% endunless %}`,
+		Text: "{% case contact.first_name %}{% when 'bo' %}Bo!{% else %}{{ contact.first_name | default: 'friend' | upcase }}{% endcase %} {{ manage_url }} {{ sender.address }}",
+	}}
+	compiled, err := campaign.Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := compiled.For("en")
+	values := v.Values(nil, campaign.Recipient{FirstName: "bo", LastName: "<i>", Company: "A & B", Email: "bo@example.org", ManageURL: "https://jatak.example/m/x"})
+	if got := splice(v.Subject, values); got != "For A & B" {
+		t.Errorf("subject %q", got)
+	}
+	want := `<p>Bo of <b title="A &amp; B">A &amp; B</b><a href="https://x.example/?c=A+%26+B">x</a></p>1,2,3, Pakhuskaj 7 <a href="https://jatak.example/m/x">Manage</a> `
+	if got := splice(v.HTML, values); got != want {
+		t.Errorf("HTML\n%s\nwant\n%s", got, want)
+	}
+	if got := splice(v.Text, values); got != "Bo! https://jatak.example/m/x Pakhuskaj 7" {
+		t.Errorf("text %q", got)
+	}
+	other := v.Values(nil, campaign.Recipient{LastName: "<i>\r\n", ManageURL: "https://jatak.example/m/y"})
+	if got := splice(v.HTML, other); !strings.Contains(got, " &lt;i&gt;\r\n</p>") || !strings.Contains(got, "no mail") {
+		t.Errorf("HTML of another: %s", got)
+	}
+	if got := splice(v.Subject, other); got != "For you" {
+		t.Errorf("subject of another: %q", got)
+	}
+	if got := splice(v.Text, other); !strings.HasPrefix(got, "FRIEND ") {
+		t.Errorf("text of another: %q", got)
+	}
+	for _, p := range campaign.Check(c) {
+		t.Errorf("Check: %s", p)
+	}
+}
+
+func BenchmarkValues(b *testing.B) {
+	c := content()
+	for name, html := range map[string]string{
+		"fields": `<p>{{ contact.first_name | default: "friend" }} {{ contact.last_name }}</p>`,
+		"liquid": `<p>{% if contact.company %}{{ contact.company }}{% else %}{{ contact.last_name }}{% endif %}</p>`,
+	} {
+		c.Variants = map[string]campaign.Variant{"en": {Subject: "s", HTML: html + `<a href="{{ manage_url }}">x</a>`}}
+		compiled, err := campaign.Compile(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		v := compiled.For("en")
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			values := make([]string, 0, 8)
+			for b.Loop() {
+				values = v.Values(values[:0], campaign.Recipient{FirstName: "Anna", LastName: "Holm", Company: "A & B", ManageURL: "https://jatak.example/m/x"})
+			}
+		})
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	folder := fstest.MapFS{
+		"campaign.json": {Data: []byte(`{"name":"June","from_name":"Nordlys & Søn","from_address":"n@jatak.example","postal_address":"Pakhuskaj 7","default_language":"da",
+"variants":{"da":{"subject":"s","markdown":"da.md"}}}`)},
+		"da.md": {Data: []byte("# Hej {{ contact.first_name | default: \"du\" }}\n\n{% if contact.company == 'A' %}**Til A**{% endif %}\n\n- én\n- to\n\n[Læs](https://shop.example/?a=1&b=2) [her]({{ manage_url }})\n\n<script>alert(1)</script>\n")},
+	}
+	c, err := campaign.Load(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range campaign.Check(c) {
+		t.Errorf("Check: %s", p)
+	}
+	compiled, err := campaign.Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := compiled.For("da")
+	values := v.Values(nil, campaign.Recipient{FirstName: "Åse", Company: "A", ManageURL: "https://jatak.example/m/x"})
+	page := splice(v.HTML, values)
+	for _, part := range []string{"<h1>Hej Åse</h1>", "<strong>Til A</strong>", "<li>én</li>", `href="https://shop.example/?a=1&amp;b=2"`, `href="https://jatak.example/m/x"`, "Nordlys &amp; Søn", "Pakhuskaj 7"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the mail has no %s:\n%s", part, page)
+		}
+	}
+	if strings.Contains(page, "<script") {
+		t.Error("raw HTML came through")
+	}
+	if text := splice(v.Text, values); !strings.Contains(text, "Hej Åse") || !strings.Contains(text, "https://jatak.example/m/x") {
+		t.Errorf("the text is %q", text)
+	}
+
+	// Who forgets the way out gets one.
+	folder["da.md"] = &fstest.MapFile{Data: []byte("Hej\n")}
+	if c, err = campaign.Load(folder); err != nil {
+		t.Fatal(err)
+	}
+	if problems := campaign.Check(c); len(problems) > 0 || !strings.Contains(c.Variants["da"].HTML, "Administrer abonnementer") {
+		t.Errorf("without a link of its own: %v", problems)
+	}
 }

@@ -2,10 +2,9 @@ package campaign
 
 import (
 	"fmt"
-	"html"
-	"net/url"
 	"strings"
 
+	"github.com/osteele/liquid"
 	xhtml "golang.org/x/net/html"
 )
 
@@ -36,6 +35,7 @@ type CompiledVariant struct {
 	Language            string
 	Subject, Text, HTML []Segment
 	slots               []slot
+	known               map[Field]string // the same for every recipient
 }
 
 // slot says how a value is made.
@@ -43,17 +43,8 @@ type slot struct {
 	field    Field
 	fallback string // escaped already
 	escape   escape
+	template *liquid.Template // of a part that Liquid renders; nil for a field
 }
-
-// escape is where a value stands.
-type escape int
-
-const (
-	inText      escape = iota // as it is
-	inSubject                 // on one line
-	inHTML                    // in text or in an attribute
-	inReference               // in an href or src: a part of a URL
-)
 
 // Compile rewrites the content's links and parses its merge fields.
 func Compile(c Content) (*Compiled, error) {
@@ -64,8 +55,8 @@ func Compile(c Content) (*Compiled, error) {
 	compiled := &Compiled{byLang: map[string]*CompiledVariant{}}
 	for _, lang := range rewritten.Languages() {
 		v := rewritten.Variants[lang]
-		cv := &CompiledVariant{Language: lang}
 		known := map[Field]string{SenderName: c.FromName, SenderAddress: c.PostalAddress, CampaignName: c.Name}
+		cv := &CompiledVariant{Language: lang, known: known}
 		var err error
 		if cv.Subject, err = cv.compile(v.Subject, known, func(int) escape { return inSubject }); err != nil {
 			return nil, fmt.Errorf("subject of variant %s: %w", lang, err)
@@ -102,6 +93,14 @@ func (v *CompiledVariant) compile(text string, known map[Field]string, where fun
 	for _, u := range uses {
 		static(text[at:u.start])
 		at = u.end
+		if u.liquid {
+			template, err := compileRegion(text, region{u.start, u.end}, where)
+			if err != nil {
+				return nil, err
+			}
+			segments = append(segments, Segment{Slot: v.add(slot{template: template})})
+			continue
+		}
 		e := where(u.start)
 		if value, same := known[u.field]; same {
 			if value == "" {
@@ -184,23 +183,6 @@ func references(text string) func(int) escape {
 	}
 }
 
-func (e escape) apply(value string) string {
-	switch e {
-	case inHTML:
-		return html.EscapeString(value)
-	case inReference:
-		return html.EscapeString(url.QueryEscape(value))
-	case inSubject:
-		return strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f {
-				return ' '
-			}
-			return r
-		}, value)
-	}
-	return value
-}
-
 // Variants returns all languages.
 func (c *Compiled) Variants() []*CompiledVariant { return c.variants }
 
@@ -221,7 +203,17 @@ func (c *Compiled) For(language string) *CompiledVariant {
 // Values appends the value of each slot for one recipient to dst, escaped for
 // the place where it stands.
 func (v *CompiledVariant) Values(dst []string, r Recipient) []string {
+	var bindings map[string]any // made once, if a part asks for it
 	for _, s := range v.slots {
+		if s.template != nil {
+			if bindings == nil {
+				bindings = r.bindings(v.known)
+			}
+			// It was rendered when it was compiled: what fails now says too much.
+			part, _ := renderRegion(s.template, bindings)
+			dst = append(dst, part)
+			continue
+		}
 		value := ""
 		switch s.field {
 		case FirstName:

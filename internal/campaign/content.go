@@ -37,8 +37,10 @@ type Content struct {
 // Variant is the content in one language.
 type Variant struct {
 	Subject string `json:"subject"`
-	HTML    string `json:"html"`
-	Text    string `json:"text,omitempty"` // made from HTML when empty
+	HTML    string `json:"html,omitempty"`
+	// Markdown stands in the place of HTML, which is made from it.
+	Markdown string `json:"markdown,omitempty"`
+	Text     string `json:"text,omitempty"` // made from HTML when empty
 }
 
 // Audience narrows down whom a campaign is for. The zero value is everybody.
@@ -70,8 +72,8 @@ const (
 	maxSubject     = 998 // RFC 5322 section 2.1.1
 )
 
-// Load reads a campaign folder: campaign.json, in which html and text name
-// files of the folder. Errors name the file, and the field.
+// Load reads a campaign folder: campaign.json, in which html, or
+// markdown, and text name files of the folder. Errors name the file, and the field.
 func Load(folder fs.FS) (Content, error) {
 	raw, err := readFile(folder, "campaign.json", maxDescription)
 	if err != nil {
@@ -87,14 +89,26 @@ func Load(folder fs.FS) (Content, error) {
 		return Content{}, errors.New("campaign.json: something follows the closing brace; remove it")
 	}
 	for lang, v := range c.Variants {
-		if v.HTML == "" {
-			return Content{}, fmt.Errorf("campaign.json: variant %q names no html file", lang)
+		source := &v.HTML
+		switch {
+		case v.HTML != "" && v.Markdown != "":
+			return Content{}, fmt.Errorf("campaign.json: variant %q names an html and a markdown file; keep one", lang)
+		case v.Markdown != "":
+			source = &v.Markdown
+		case v.HTML == "":
+			return Content{}, fmt.Errorf("campaign.json: variant %q names no html file and no markdown file", lang)
 		}
-		html, err := readFile(folder, v.HTML, maxPart)
+		text, err := readFile(folder, *source, maxPart)
 		if err != nil {
 			return Content{}, err
 		}
-		v.HTML = string(html)
+		*source = string(text)
+		if v.Markdown != "" {
+			if v.HTML, err = fromMarkdown(v.Markdown, lang, c); err != nil {
+				return Content{}, err
+			}
+			v.Markdown = "" // the HTML is what is kept, checked and sent
+		}
 		if v.Text != "" {
 			text, err := readFile(folder, v.Text, maxPart)
 			if err != nil {
@@ -261,7 +275,7 @@ func Check(c Content) []Problem {
 	var all []Problem
 	for _, lang := range rewritten.Languages() {
 		v := rewritten.Variants[lang]
-		for _, p := range linkrewrite.Lint(v.HTML, v.Text, linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
+		for _, p := range linkrewrite.Lint(WithoutLiquid(v.HTML), WithoutLiquid(v.Text), linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
 			all = append(all, Problem{lang, p})
 		}
 		// A text that is made of the HTML has the same mistakes.

@@ -32,6 +32,7 @@ type fieldUse struct {
 	start, end int // byte offsets
 	field      Field
 	fallback   string
+	liquid     bool // a part that Liquid renders, not a field
 }
 
 // FieldError says what is wrong with a merge field and how to mend it.
@@ -52,9 +53,23 @@ var (
 // parseFields finds the merge fields of a text. Other tools' tags in double
 // braces are not ours to judge: the link check reports them.
 func parseFields(text string) ([]fieldUse, *FieldError) {
+	regions, err := findRegions(text)
+	if err != nil {
+		return nil, err
+	}
 	var uses []fieldUse
 	for at := 0; ; {
 		open := strings.Index(text[at:], "{{")
+		// A block comes whole, with the fields in it.
+		if len(regions) > 0 && (open < 0 || regions[0].start < at+open) {
+			r := regions[0]
+			if err := checkRegion(text, r); err != nil {
+				return nil, err
+			}
+			uses = append(uses, fieldUse{start: r.start, end: r.end, liquid: true})
+			regions, at = regions[1:], r.end
+			continue
+		}
 		if open < 0 {
 			return uses, nil
 		}
@@ -71,14 +86,7 @@ func parseFields(text string) ([]fieldUse, *FieldError) {
 			at = open + 2
 			continue
 		}
-		fail := func(format string, args ...any) *FieldError {
-			before := text[:open]
-			return &FieldError{
-				Line:   1 + strings.Count(before, "\n"),
-				Column: open - strings.LastIndexByte(before, '\n'),
-				Mend:   fmt.Sprintf(format, args...),
-			}
-		}
+		fail := func(format string, args ...any) *FieldError { return fieldError(text, open, format, args...) }
 		if length < 0 {
 			return nil, fail("the merge field {{ %s is not closed; end it with }}", m[1])
 		}
@@ -89,7 +97,15 @@ func parseFields(text string) ([]fieldUse, *FieldError) {
 		if m[2] != "" {
 			arg := defaultArg.FindStringSubmatch(m[2])
 			if arg == nil {
-				return nil, fail(`after %s only a default can stand: {{ %s | default: "there" }}`, m[1], m[1])
+				if !strings.HasPrefix(m[2], "|") {
+					return nil, fail(`after %s a filter can stand: {{ %s | default: "there" }}`, m[1], m[1])
+				}
+				if err := checkRegion(text, region{use.start, use.end}); err != nil {
+					return nil, err
+				}
+				uses = append(uses, fieldUse{start: use.start, end: use.end, liquid: true})
+				at = use.end
+				continue
 			}
 			use.fallback = arg[1] + arg[2]
 		}
