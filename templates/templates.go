@@ -22,7 +22,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 )
 
-//go:embed pages mails strings static
+//go:embed pages console mails strings static
 var files embed.FS
 
 // DefaultLanguage is the language of whoever asks for none that we have.
@@ -34,6 +34,7 @@ type Set struct {
 	codes   []string                     // languages, the default first
 	matcher language.Matcher
 	pages   map[string]*template.Template
+	console map[string]*template.Template
 	notice  *template.Template
 	assets  map[string]Asset // by name in a URL
 	links   map[string]string
@@ -48,7 +49,7 @@ type Asset struct {
 
 // New reads the texts and pages. An error is a mistake of ours.
 func New() (*Set, error) {
-	s := &Set{words: map[string]map[string]string{}, pages: map[string]*template.Template{}, assets: map[string]Asset{}, links: map[string]string{}}
+	s := &Set{words: map[string]map[string]string{}, pages: map[string]*template.Template{}, console: map[string]*template.Template{}, assets: map[string]Asset{}, links: map[string]string{}}
 	for _, read := range []func() error{s.readWords, s.readAssets, s.readPages} {
 		if err := read(); err != nil {
 			return nil, err
@@ -109,27 +110,29 @@ func (s *Set) readAssets() error {
 		extension := path.Ext(name)
 		base := path.Base(name)
 		hashed := strings.TrimSuffix(base, extension) + "." + hex.EncodeToString(sum[:6]) + extension
-		kinds := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+		kinds := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 		s.assets[hashed] = Asset{Type: kinds[extension], Content: content}
 		s.links[base] = hashed
 		return nil
 	})
 }
 
-func (s *Set) readPages() error {
-	names, err := fs.Glob(files, "pages/*.html")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if path.Base(name) == "frame.html" {
-			continue
-		}
-		t, err := template.ParseFS(files, "pages/frame.html", name)
+func (s *Set) readPages() (err error) {
+	for folder, pages := range map[string]map[string]*template.Template{"pages": s.pages, "console": s.console} {
+		names, err := fs.Glob(files, folder+"/*.html")
 		if err != nil {
 			return err
 		}
-		s.pages[strings.TrimSuffix(path.Base(name), ".html")] = t
+		for _, name := range names {
+			if path.Base(name) == "frame.html" {
+				continue
+			}
+			t, err := template.ParseFS(files, folder+"/frame.html", name)
+			if err != nil {
+				return err
+			}
+			pages[strings.TrimSuffix(path.Base(name), ".html")] = t
+		}
 	}
 	s.notice, err = template.ParseFS(files, "mails/notice.html")
 	return err
@@ -328,11 +331,37 @@ func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
 	return parts.Subject, text, b.String(), nil
 }
 
+// ConsolePage is a page of the staff's site.
+type ConsolePage struct {
+	Language string
+	User     string // "" before login
+	Nav      string // campaigns, contacts or settings
+	Problem  string // what went wrong, as a sentence
+	Done     string // the key of what was done
+	Values   any    // what the page shows
+}
+
+// Console renders a page of the staff's site by its name.
+func (s *Set) Console(w io.Writer, name string, p ConsolePage) error {
+	t := s.console[name]
+	if t == nil {
+		return fmt.Errorf("there is no console page %q", name)
+	}
+	var b bytes.Buffer
+	err := t.ExecuteTemplate(&b, "frame.html", page{Values: p.Values, Console: p, Frame: Frame{Language: p.Language}, set: s})
+	if err != nil {
+		return fmt.Errorf("render console page %s: %w", name, err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
 // page is what a template sees: the values, and the words of one language.
 type page struct {
-	Values any
-	Frame  Frame
-	set    *Set
+	Values  any
+	Console ConsolePage
+	Frame   Frame
+	set     *Set
 }
 
 // T is a sentence in the page's language.
@@ -354,6 +383,14 @@ func (p page) Languages() (list []LanguageLink) {
 	}
 	return list
 }
+
+// StaffLanguages lists the languages that the console is in.
+func (p page) StaffLanguages() (list []LanguageLink) {
+	return slices.DeleteFunc(p.Languages(), func(l LanguageLink) bool { return !slices.Contains(StaffLanguages(), l.Code) })
+}
+
+// StaffLanguages returns the languages that the console is in.
+func StaffLanguages() []string { return []string{"en", "da"} }
 
 // render renders into a buffer first: a page comes whole or not at all.
 func (s *Set) render(w io.Writer, name string, f Frame, values any) error {

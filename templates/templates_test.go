@@ -59,7 +59,7 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 // English, and not by recipients.
 func forStaff(key string) bool {
 	kind, _, _ := strings.Cut(key, ".")
-	return slices.Contains([]string{"reason", "mend", "explain", "dossier"}, kind)
+	return slices.Contains([]string{"reason", "mend", "explain", "dossier", "console", "state", "books", "setting"}, kind)
 }
 
 func TestEveryReasonHasWords(t *testing.T) {

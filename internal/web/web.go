@@ -76,6 +76,8 @@ type Site struct {
 	Words *templates.Set
 	Log   *slog.Logger
 	Base  string // the path that the site lives under, without a slash at the end
+	// Scripts lets pages run the site's own scripts, and nothing inline.
+	Scripts bool
 }
 
 // Secure adds the headers that keep a page safe, bounds the request, logs it,
@@ -85,6 +87,9 @@ func (s Site) Secure(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", policy)
+		if s.Scripts {
+			header.Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'")
+		}
 		header.Set("Referrer-Policy", "no-referrer") // the address of the page is its key
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("X-Frame-Options", "DENY")
@@ -122,6 +127,9 @@ func (s *statusRecorder) WriteHeader(status int) {
 	s.status, s.written = status, true
 	s.ResponseWriter.WriteHeader(status)
 }
+
+// Unwrap lets http.ResponseController through.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 func (s *statusRecorder) Write(b []byte) (int, error) {
 	s.written = true

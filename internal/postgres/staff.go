@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+// Invite keeps a link, by its hash, by which somebody becomes a user. With email
+// "" it is the first user's own.
+func (db *DB) Invite(ctx context.Context, hash []byte, email string, role staff.Role, expires time.Time) error {
+	_, err := db.pool.Exec(ctx, `INSERT INTO staff_invitation (token_hash, email, role, expires_at) VALUES ($1, lower($2), $3, $4)`, hash, email, role, expires)
+	if err != nil {
+		return fmt.Errorf("invite: %w", err)
+	}
+	return nil
+}
+
+// Invitation returns whom a link invites, or staff.ErrNotFound.
+func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email string, role staff.Role, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT email, role FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2`, hash, now).Scan(&email, &role)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", "", staff.ErrNotFound
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read invitation: %w", err)
+	}
+	return email, role, nil
+}
+
+// AcceptInvitation makes a user, or gives one another password, and ends the
+// link and all of the user's sessions.
+func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error {
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		var invited string
+		var role staff.Role
+		err := tx.QueryRow(ctx, `DELETE FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2 RETURNING email, role`, hash, now).Scan(&invited, &role)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && invited != "" && invited != u.Email {
+			return staff.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		var id int64
+		err = tx.QueryRow(ctx, `
+			INSERT INTO staff (email, password_hash, role, language, created_at) VALUES (lower($1), $2, $3, $4, $5)
+			ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role, disabled_at = NULL
+			RETURNING id`, u.Email, u.PasswordHash, role, u.Language, now).Scan(&id)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM staff_session WHERE staff_id = $1`, id); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, 'user password', $2, $3)`, fmt.Sprint("user:", id), string(role), now)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("accept invitation: %w", err)
+	}
+	return nil
+}
+
+// HasStaff reports whether anybody can log in.
+func (db *DB) HasStaff(ctx context.Context) (has bool, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM staff WHERE disabled_at IS NULL)`).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("read users: %w", err)
+	}
+	return has, nil
+}
+
+// UserByEmail returns a user who may log in, or staff.ErrNotFound.
+func (db *DB) UserByEmail(ctx context.Context, email string) (staff.User, error) {
+	return db.user(ctx, `SELECT id, email, role, language, password_hash FROM staff WHERE email = lower($1) AND disabled_at IS NULL`, email)
+}
+
+// UserBySession returns whose session it is, or staff.ErrNotFound.
+func (db *DB) UserBySession(ctx context.Context, hash []byte, now time.Time) (staff.User, error) {
+	return db.user(ctx, `
+		SELECT s.id, s.email, s.role, s.language, '' FROM staff_session t JOIN staff s ON s.id = t.staff_id
+		WHERE t.token_hash = $1 AND t.expires_at > $2 AND s.disabled_at IS NULL`, hash, now)
+}
+
+func (db *DB) user(ctx context.Context, query string, args ...any) (u staff.User, err error) {
+	err = db.pool.QueryRow(ctx, query, args...).Scan(&u.ID, &u.Email, &u.Role, &u.Language, &u.PasswordHash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return u, staff.ErrNotFound
+	}
+	if err != nil {
+		return u, fmt.Errorf("read user: %w", err)
+	}
+	return u, nil
+}
+
+// StartSession keeps a session by its hash, and drops those that have ended.
+func (db *DB) StartSession(ctx context.Context, user int64, hash []byte, now time.Time) error {
+	_, err := db.pool.Exec(ctx, `
+		WITH ended AS (DELETE FROM staff_session WHERE expires_at <= $3)
+		INSERT INTO staff_session (token_hash, staff_id, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, user, now, now.Add(staff.SessionLife))
+	if err != nil {
+		return fmt.Errorf("start session: %w", err)
+	}
+	return nil
+}
+
+// EndSession ends a session.
+func (db *DB) EndSession(ctx context.Context, hash []byte) error {
+	if _, err := db.pool.Exec(ctx, `DELETE FROM staff_session WHERE token_hash = $1`, hash); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// SetUserLanguage keeps the language that a user reads the console in.
+func (db *DB) SetUserLanguage(ctx context.Context, user int64, language string) error {
+	if _, err := db.pool.Exec(ctx, `UPDATE staff SET language = $2 WHERE id = $1`, user, language); err != nil {
+		return fmt.Errorf("set language: %w", err)
+	}
+	return nil
+}
+
+// Attempt counts an attempt under a key, and reports whether there were fewer
+// than most within the window.
+func (db *DB) Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (allowed bool, err error) {
+	err = db.pool.QueryRow(ctx, `
+		WITH used AS (INSERT INTO form_use (network, at) VALUES ($1, $2))
+		SELECT count(*) < $3 FROM form_use WHERE network = $1 AND at > $4`, key, now, most, now.Add(-window)).Scan(&allowed)
+	if err != nil {
+		return false, fmt.Errorf("count attempts: %w", err)
+	}
+	return allowed, nil
+}
+
+// SearchContacts returns contacts that have all the words in their name, address
+// or company, at most limit of them.
+func (db *DB) SearchContacts(ctx context.Context, words []string, limit int) ([]contact.Contact, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT c.id, c.email, coalesce(c.address, ''), c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left
+		FROM contact c LEFT JOIN company co ON co.id = c.company_id
+		WHERE c.deleted_at IS NULL AND NOT EXISTS (SELECT FROM unnest($1::text[]) w
+			WHERE position(lower(w) IN lower(c.email || ' ' || c.first_name || ' ' || c.last_name || ' ' || coalesce(co.name, ''))) = 0)
+		ORDER BY c.id LIMIT $2`, words, limit)
+	if err != nil {
+		return nil, fmt.Errorf("search contacts: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c contact.Contact, err error) {
+		err = row.Scan(&c.ID, &c.Email, &c.Address, &c.FirstName, &c.LastName, &c.Company, &c.Language, &c.Left)
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search contacts: %w", err)
+	}
+	return list, nil
+}
