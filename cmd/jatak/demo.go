@@ -24,6 +24,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/internal/upgrade"
 	"github.com/jatak-mail/jatak/internal/web"
 )
@@ -123,6 +124,7 @@ type demo struct {
 	inbox     *embedded.Inbox
 	pages     string // address of the recipients' pages
 	inboxAt   string
+	consoleAt string
 	stops     []func() error // in the order of starting
 	failed    chan error
 }
@@ -271,10 +273,19 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		return err
 	}
 	s.inboxAt = "http://" + inbox.Addr().String()
+	staffSite, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return errors.Join(err, pages.Close(), inbox.Close())
+	}
+	s.consoleAt = "http://" + staffSite.Addr().String()
+	staffPages, err := newConsole(ctx, s.db, s.consoleAt, &console{out: c.out, err: io.Discard, log: c.log})
+	if err != nil {
+		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
+	}
 	for _, site := range []struct {
 		listener net.Listener
 		handler  http.Handler
-	}{{pages, portal}, {inbox, s.inbox.Handler()}} {
+	}{{pages, portal}, {inbox, s.inbox.Handler()}, {staffSite, staffPages}} {
 		s.background(ctx, func(ctx context.Context) error {
 			return web.ServeListener(ctx, site.listener, site.handler, s.log)
 		})
@@ -443,5 +454,10 @@ func (s *demo) showAddresses(ctx context.Context, kept campaign.Campaign) error 
 		break
 	}
 	s.say("The sign-up form:            %s/sign-up", s.pages)
+	link, err := invite(ctx, s.db, s.consoleAt, "", staff.Administrator)
+	if err != nil {
+		return err
+	}
+	s.say("The console:                 %s", link)
 	return nil
 }

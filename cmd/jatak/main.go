@@ -37,6 +37,7 @@ type cli struct {
 	Term     termCommand     `cmd:"" help:"Purposes and legal bases, and your own."`
 	Wording  wordingCommand  `cmd:"" help:"The words that people are asked with, in versions."`
 	Audit    auditCommand    `cmd:"" help:"Who changed what."`
+	User     userCommand     `cmd:"" help:"Users of the console."`
 	Keys     keysCommand     `cmd:"" help:"The keys that personal links are signed with."`
 	DKIM     dkimCommand     `cmd:"" name:"dkim" help:"Keys that mails are signed with."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`

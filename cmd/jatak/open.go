@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/preferences"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 	"github.com/jatak-mail/jatak/worker"
 )
@@ -61,6 +64,36 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	return preferences.New(preferences.Options{
 		Store: db, Keyring: keys, Templates: words, Now: time.Now, Log: c.log, PublicURL: public.URL, TrustedProxies: public.Proxies(),
 	})
+}
+
+// newConsole returns the staff's site. As long as there is no user, it logs a
+// link by which somebody becomes the first administrator.
+func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (http.Handler, error) {
+	words, err := templates.New()
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
+		Secure: strings.HasPrefix(site, "https://")})
+	if err != nil {
+		return nil, err
+	}
+	has, err := db.HasStaff(ctx)
+	if err != nil || has {
+		return handler, err
+	}
+	link, err := invite(ctx, db, site, "", staff.Administrator)
+	if err != nil {
+		return nil, err
+	}
+	_, _ = fmt.Fprintf(c.err, "The console has no user yet. Become its administrator here, within a day: %s\n", link)
+	return handler, nil
+}
+
+// invite returns a link by which somebody becomes a user.
+func invite(ctx context.Context, db *postgres.DB, site, email string, role staff.Role) (link string, err error) {
+	token, hash := staff.NewToken()
+	return site + "/setup/" + token, db.Invite(ctx, hash, email, role, time.Now().Add(24*time.Hour))
 }
 
 // sending is what a worker is configured with.

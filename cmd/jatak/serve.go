@@ -40,6 +40,13 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 	group.Go(func() error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
+	if s.Public.ConsoleListen != "" {
+		handler, err := newConsole(ctx, db, "http://"+s.Public.ConsoleListen, c)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return web.Serve(ctx, s.Public.ConsoleListen, handler, c.log) })
+	}
 	if s.Worker {
 		client, err := openQueue(ctx, s.Redis)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 // Selection picks contacts by what is known of them. Zero fields pick
 // everybody.
 type Selection struct {
+	ID       ID
 	Address  Address
 	Company  string
 	Language string // with its regional forms

@@ -22,6 +22,9 @@ func where(s contact.Selection, args *[]any) string {
 		*args = append(*args, value)
 		conditions = append(conditions, strings.ReplaceAll(condition, "$", fmt.Sprintf("$%d", len(*args))))
 	}
+	if s.ID != 0 {
+		add("c.id = $", s.ID)
+	}
 	if s.Address != "" {
 		add("c.address = $", s.Address)
 	}

@@ -66,9 +66,10 @@ type SMTP struct {
 
 // Public is the site that recipients see.
 type Public struct {
-	URL     string   `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
-	Trusted []string `name:"trusted-proxies" env:"JATAK_TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed, for the limit on sign-ups." default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" placeholder:"CIDR" group:"Site"`
-	Listen  string   `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
+	URL           string   `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
+	ConsoleListen string   `name:"console-listen" env:"JATAK_CONSOLE_LISTEN" help:"The address that the console is served on, such as 127.0.0.1:8081; nowhere when not set." placeholder:"ADDRESS" group:"Site"`
+	Trusted       []string `name:"trusted-proxies" env:"JATAK_TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed, for the limit on sign-ups." default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" placeholder:"CIDR" group:"Site"`
+	Listen        string   `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
 }
 
 // Validate refuses an address that recipients could not open.
