@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,7 +42,11 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Public.ConsoleListen != "" {
-		handler, err := newConsole(ctx, db, "http://"+s.Public.ConsoleListen, c)
+		site := "http://" + s.Public.ConsoleListen
+		if strings.HasPrefix(s.Public.ConsoleListen, ":") {
+			site = "http://localhost" + s.Public.ConsoleListen
+		}
+		handler, err := newConsole(ctx, db, site, c)
 		if err != nil {
 			return err
 		}

@@ -238,6 +238,10 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 	case "resume":
 		err = s.Store.Resume(ctx, c.ID)
 	case "cancel":
+		if r.PostFormValue("sure") == "" {
+			s.showCampaign(w, r, http.StatusBadRequest, c, s.text(r, "console.sure"))
+			return
+		}
 		err = s.Store.Cancel(ctx, c.ID, now)
 	default:
 		s.web.Error(w, r, http.StatusNotFound, "gone")

@@ -217,7 +217,10 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 		t.Errorf("the report (%d): %s", report.Code, report.Body)
 	}
 	act := func(action string) *httptest.ResponseRecorder {
-		return b.do("POST", fmt.Sprintf("/campaigns/%d/%s", o.id, action), url.Values{})
+		return b.do("POST", fmt.Sprintf("/campaigns/%d/%s", o.id, action), url.Values{"sure": {"1"}})
+	}
+	if w := b.do("POST", fmt.Sprintf("/campaigns/%d/cancel", o.id), url.Values{}); w.Code != http.StatusBadRequest {
+		t.Errorf("cancelling without being sure answers %d", w.Code)
 	}
 	if w := act("launch"); w.Code != http.StatusSeeOther {
 		t.Fatalf("launching answers %d: %s", w.Code, w.Body)
