@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,11 +41,7 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Public.ConsoleListen != "" {
-		site := "http://" + s.Public.ConsoleListen
-		if strings.HasPrefix(s.Public.ConsoleListen, ":") {
-			site = "http://localhost" + s.Public.ConsoleListen
-		}
-		handler, err := newConsole(ctx, db, site, c)
+		handler, err := newConsole(ctx, db, s.Public.ConsoleURL, c)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,7 @@ type SMTP struct {
 type Public struct {
 	URL           string   `name:"public-url" env:"JATAK_PUBLIC_URL" help:"Where recipients reach their pages: https://mail.example.org." placeholder:"URL" group:"Site"`
 	ConsoleListen string   `name:"console-listen" env:"JATAK_CONSOLE_LISTEN" help:"The address that the console is served on, such as 127.0.0.1:8081; nowhere when not set." placeholder:"ADDRESS" group:"Site"`
+	ConsoleURL    string   `name:"console-url" env:"JATAK_CONSOLE_URL" help:"Where staff reach the console (default: by http at the address it is served on)." placeholder:"URL" group:"Site"`
 	Trusted       []string `name:"trusted-proxies" env:"JATAK_TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed, for the limit on sign-ups." default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" placeholder:"CIDR" group:"Site"`
 	Listen        string   `name:"listen" env:"JATAK_LISTEN" help:"The address that the pages are served on." default:":8080" group:"Site"`
 }
@@ -89,6 +90,14 @@ func (p *Public) Validate() error {
 		return errors.New("JATAK_PUBLIC_URL holds more than an address; write https://mail.example.org")
 	}
 	p.URL = strings.TrimRight(p.URL, "/")
+	switch u, err := url.Parse(p.ConsoleURL); {
+	case p.ConsoleURL == "" && strings.HasPrefix(p.ConsoleListen, ":"):
+		p.ConsoleURL = "http://localhost" + p.ConsoleListen
+	case p.ConsoleURL == "":
+		p.ConsoleURL = "http://" + p.ConsoleListen
+	case err != nil || u.Host == "" || u.Path != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
+		return fmt.Errorf("JATAK_CONSOLE_URL: %q is not https and a host alone; write https://console.example.org", p.ConsoleURL)
+	}
 	for _, network := range p.Trusted {
 		if _, err := netip.ParsePrefix(network); err != nil {
 			return fmt.Errorf("JATAK_TRUSTED_PROXIES: %q is not a network; write one like 10.0.0.0/8", network)

@@ -64,6 +64,21 @@ func TestPublic(t *testing.T) {
 	}
 }
 
+func TestConsoleURL(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ listen, url, want string }{
+		{"127.0.0.1:8081", "", "http://127.0.0.1:8081"}, {":8081", "", "http://localhost:8081"},
+		{":8081", "https://console.example.org", "https://console.example.org"},
+		{":8081", "http://console.example.org", ""}, {":8081", "https://example.org/console", ""}, {":8081", "console", ""},
+	} {
+		p := Public{URL: "https://mail.example.org", ConsoleListen: test.listen, ConsoleURL: test.url}
+		err := p.Validate()
+		if (err == nil) != (test.want != "") || err == nil && p.ConsoleURL != test.want {
+			t.Errorf("%q, %q: %q, %v", test.listen, test.url, p.ConsoleURL, err)
+		}
+	}
+}
+
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keys")
