@@ -13,7 +13,6 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
-	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/templates"
 )
@@ -21,60 +20,37 @@ import (
 // number writes 12345 as 12,345.
 func number(n int64) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
 
-// gateComparison is the gate report with E-marketing privacy off and on.
+// gateComparison is the gate report of a campaign, beside what was written when
+// it was sent.
 type gateComparison struct {
-	Campaign campaign.ID             `json:"campaign"`
-	Privacy  string                  `json:"emarketing_privacy"` // as it is set now
-	Off      map[gating.Reason]int64 `json:"off"`
-	On       map[gating.Reason]int64 `json:"on"`
-	SendOff  int64                   `json:"send_off"`
-	SendOn   int64                   `json:"send_on"`
-	Audience int64                   `json:"audience"`
+	Campaign campaign.ID `json:"campaign"`
+	Privacy  string      `json:"emarketing_privacy"` // as it is set now
+	*campaign.GateReport
 	// Ledger is what was written when the campaign was sent; nil before.
 	Ledger map[gating.Reason]int64 `json:"ledger,omitempty"`
 }
 
-// gateReports asks the gate about everyone on file, once for each setting of
+// gateReports asks the gate about the audience, once for each setting of
 // E-marketing privacy.
 func gateReports(ctx context.Context, db *postgres.DB, kept campaign.Campaign, now time.Time) (g gateComparison, err error) {
 	policy, err := db.Policy(ctx, now)
 	if err != nil {
 		return g, err
 	}
-	g = gateComparison{Campaign: kept.ID, Privacy: "off", Off: map[gating.Reason]int64{}, On: map[gating.Reason]int64{}}
+	g = gateComparison{Campaign: kept.ID, Privacy: "off", GateReport: campaign.NewGateReport(kept, policy)}
 	if policy.Privacy {
 		g.Privacy = "on"
 	}
-	policy.Class, policy.Type = kept.Class, kept.Type
-	off, on := policy, policy
-	off.Privacy, on.Privacy = false, true
-	plannedOff, plannedOn := map[contact.Address]bool{}, map[contact.Address]bool{}
 	for r, err := range db.Audience(ctx, kept.Type, kept.Content.Audience.Selection(now)) {
 		if err != nil {
 			return g, err
 		}
-		g.Audience++
-		g.SendOff += count(r, off, plannedOff, g.Off)
-		g.SendOn += count(r, on, plannedOn, g.On)
+		g.Add(r)
 	}
 	if kept.State != campaign.StateDraft {
 		g.Ledger, err = db.Verdicts(ctx, kept.ID)
 	}
 	return g, err
-}
-
-// count asks the gate about one person and returns 1 if they are mailed.
-func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]bool, by map[gating.Reason]int64) int64 {
-	r.Facts.Duplicate = planned[r.Address]
-	v := gating.Decide(r.Facts, p)
-	by[v.Reason]++
-	if !v.Send {
-		return 0
-	}
-	if r.Address != "" {
-		planned[r.Address] = true
-	}
-	return 1
 }
 
 func printGateReports(w io.Writer, g gateComparison) error {

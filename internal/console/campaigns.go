@@ -14,7 +14,6 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
-	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -288,32 +287,13 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 	if policy.Privacy {
 		p.Privacy = "on"
 	}
-	policy.Class, policy.Type = c.Class, c.Type
-	var by [2]map[gating.Reason]int64
-	var sends [2]int64
-	var planned [2]map[contact.Address]bool
-	for i := range by {
-		by[i], planned[i] = map[gating.Reason]int64{}, map[contact.Address]bool{}
-	}
-	audience := int64(0)
+	g := campaign.NewGateReport(c, policy)
 	for recipient, err := range s.Store.Audience(r.Context(), c.Type, c.Content.Audience.Selection(now)) {
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		audience++
-		for i, privacy := range []bool{false, true} {
-			policy.Privacy = privacy
-			recipient.Facts.Duplicate = planned[i][recipient.Address]
-			v := gating.Decide(recipient.Facts, policy)
-			by[i][v.Reason]++
-			if v.Send {
-				sends[i]++
-				if recipient.Address != "" {
-					planned[i][recipient.Address] = true
-				}
-			}
-		}
+		g.Add(recipient)
 	}
 	ledger := map[gating.Reason]int64{}
 	if p.HasLedger {
@@ -323,12 +303,12 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, reason := range gating.Reasons() {
-		if by[0][reason]+by[1][reason]+ledger[reason] == 0 {
+		if g.Off[reason]+g.On[reason]+ledger[reason] == 0 {
 			continue
 		}
 		p.Rows = append(p.Rows, reportRow{Reason: reason, Text: s.Templates.ReasonText(s.lang(r), reason), Send: !reason.Blocks(),
-			Off: s.number(r, by[0][reason]), On: s.number(r, by[1][reason]), Ledger: s.number(r, ledger[reason])})
+			Off: s.number(r, g.Off[reason]), On: s.number(r, g.On[reason]), Ledger: s.number(r, ledger[reason])})
 	}
-	p.SendOff, p.SendOn, p.Audience = s.number(r, sends[0]), s.number(r, sends[1]), s.number(r, audience)
+	p.SendOff, p.SendOn, p.Audience = s.number(r, g.SendOff), s.number(r, g.SendOn), s.number(r, g.Audience)
 	s.show(w, r, http.StatusOK, "report", "campaigns", "", p)
 }

@@ -1,0 +1,51 @@
+package campaign
+
+import (
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// GateReport counts what the gate would say now about an audience, with
+// E-marketing privacy off and on, by reason.
+type GateReport struct {
+	Off      map[gating.Reason]int64 `json:"off"`
+	On       map[gating.Reason]int64 `json:"on"`
+	SendOff  int64                   `json:"send_off"`
+	SendOn   int64                   `json:"send_on"`
+	Audience int64                   `json:"audience"`
+
+	off, on               gating.Policy
+	plannedOff, plannedOn map[contact.Address]bool
+}
+
+// NewGateReport returns a report for a campaign under the tenant's policy.
+func NewGateReport(c Campaign, policy gating.Policy) *GateReport {
+	policy.Class, policy.Type = c.Class, c.Type
+	g := &GateReport{
+		Off: map[gating.Reason]int64{}, On: map[gating.Reason]int64{}, off: policy, on: policy,
+		plannedOff: map[contact.Address]bool{}, plannedOn: map[contact.Address]bool{},
+	}
+	g.off.Privacy, g.on.Privacy = false, true
+	return g
+}
+
+// Add asks the gate about one person, in the order of planning.
+func (g *GateReport) Add(r contact.Recipient) {
+	g.Audience++
+	g.SendOff += count(r, g.off, g.plannedOff, g.Off)
+	g.SendOn += count(r, g.on, g.plannedOn, g.On)
+}
+
+// count asks the gate about one person and returns 1 if they are mailed.
+func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]bool, by map[gating.Reason]int64) int64 {
+	r.Facts.Duplicate = planned[r.Address]
+	v := gating.Decide(r.Facts, p)
+	by[v.Reason]++
+	if !v.Send {
+		return 0
+	}
+	if r.Address != "" {
+		planned[r.Address] = true
+	}
+	return 1
+}
