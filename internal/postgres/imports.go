@@ -27,8 +27,10 @@ func (db *DB) Import(ctx context.Context, f func(*Import) error) error {
 		if err := f(&Import{tx}); err != nil {
 			return err
 		}
-		// Without statistics, what comes next is planned for empty tables.
-		_, err := tx.Exec(ctx, `ANALYZE contact, company, consent`)
+		// Without statistics, what comes next is planned for empty tables. Not
+		// consent: it may be empty now, and statistics that say so would have the
+		// upgrade, which fills it, look through it row by row.
+		_, err := tx.Exec(ctx, `ANALYZE contact, company`)
 		return err
 	})
 }
@@ -164,6 +166,9 @@ func (im *Import) Consents(ctx context.Context, actor string, now time.Time, obj
 	tag, err := im.tx.Exec(ctx, recordEvents(`
 			SELECT id, 'emarketing', emarketing, NULL::timestamptz, 'import', $1::text, '', '', NULL::bigint, '', $2::timestamptz
 			FROM stated WHERE objection = '' AND emarketing <> basis`), actor, now)
+	if err == nil && tag.RowsAffected() > 0 {
+		_, err = im.tx.Exec(ctx, `ANALYZE consent`)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("import consents: %w", err)
 	}
