@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/collate"
+	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -76,6 +78,7 @@ func (s *Set) readWords() error {
 		s.words[code] = words
 		s.codes = append(s.codes, code)
 	}
+	byName := collate.New(language.Und)
 	slices.SortFunc(s.codes, func(a, b string) int {
 		if a == DefaultLanguage {
 			return -1
@@ -83,7 +86,7 @@ func (s *Set) readWords() error {
 		if b == DefaultLanguage {
 			return 1
 		}
-		return strings.Compare(a, b)
+		return byName.CompareString(s.words[a]["language"], s.words[b]["language"])
 	})
 	var tags []language.Tag
 	for _, code := range s.codes {
@@ -177,6 +180,27 @@ func (s *Set) Text(lang, key string, args ...any) string {
 		return fmt.Sprintf(text, args...)
 	}
 	return text
+}
+
+// Count returns the sentence of a key for a number, in the plural form that
+// the language asks for (Unicode CLDR): one, few, many and so on are keys of
+// their own, and other is the form for what has none.
+func (s *Set) Count(lang, key string, n int) string {
+	forms := map[plural.Form]string{plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many"}
+	form := forms[plural.Cardinal.MatchPlural(language.Make(lang), n, 0, 0, 0, 0)]
+	if _, ok := s.words[lang][key+"."+form]; !ok {
+		form = "other"
+	}
+	return s.Text(lang, key+"."+form, n)
+}
+
+// direction is where a language's lines run to: ltr or rtl.
+func direction(lang string) string {
+	script, _ := language.Make(lang).Script()
+	if slices.Contains([]string{"Adlm", "Arab", "Hebr", "Nkoo", "Rohg", "Syrc", "Thaa"}, script.String()) {
+		return "rtl"
+	}
+	return "ltr"
 }
 
 // ReasonText says in words why somebody is or is not mailed.
@@ -309,6 +333,7 @@ type NoticeMail struct {
 	Language                      string
 	Sender, PostalAddress, ToName string
 	Link                          string
+	Days                          int // how long the link of a confirm mail works
 }
 
 // Notice renders a notice: its subject, its plain text and its HTML.
@@ -323,6 +348,9 @@ func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
 		NoticeMail
 		Subject, Greeting, Text, Button, Why string
 	}{m, say(kind + ".subject"), greeting, say(kind + ".text"), say(kind + ".button"), say(kind + ".why")}
+	if m.Days > 0 {
+		parts.Why = s.Count(m.Language, kind+".life", m.Days) + " " + parts.Why
+	}
 	var b bytes.Buffer
 	if err := s.notice.Execute(&b, parts); err != nil {
 		return "", "", "", fmt.Errorf("render mail %s: %w", m.Kind, err)
@@ -366,6 +394,9 @@ type page struct {
 
 // T is a sentence in the page's language.
 func (p page) T(key string, args ...any) string { return p.set.Text(p.Frame.Language, key, args...) }
+
+// Direction is where the lines of the page's language run to.
+func (p page) Direction() string { return direction(p.Frame.Language) }
 
 // Link is the path of an asset.
 func (p page) Link(name string) string { return p.Frame.Base + "/static/" + p.set.links[name] }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 	model := s.words[DefaultLanguage]
 	for _, lang := range s.Languages() {
 		for key, want := range model {
+			if strings.HasSuffix(key, ".one") {
+				continue // a form that not every language has
+			}
 			if forStaff(key) && lang != "en" && lang != "da" {
 				continue
 			}
@@ -48,9 +52,47 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 			}
 		}
 		for key := range s.words[lang] {
-			if _, ok := model[key]; !ok {
+			if _, ok := model[key]; !ok && !pluralForm.MatchString(key) {
 				t.Errorf("%s.json: %q is in no other language", lang, key)
 			}
+		}
+	}
+}
+
+var pluralForm = regexp.MustCompile(`\.(zero|one|two|few|many)$`)
+
+// A language whose forms are not all written would fall back to a wrong one.
+func TestEveryNumberHasItsForm(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, lang := range s.Languages() {
+		for n := range 121 {
+			text := s.Count(lang, "mail.confirm.life", n)
+			if !strings.Contains(text, strconv.Itoa(n)) || strings.Contains(text, "%") {
+				t.Errorf("%s: for %d it says %q", lang, n, text)
+			}
+		}
+	}
+	for _, test := range []struct {
+		lang string
+		n    int
+		want string
+	}{
+		{"en", 1, "1 day."}, {"en", 7, "7 days."}, {"da", 1, "1 dag."}, {"ru", 21, "21 день."}, {"ru", 22, "22 дня."}, {"ru", 25, "25 дней."},
+		{"pl", 1, "1 dzień."}, {"pl", 22, "22 dni."}, {"sl", 2, "2 dneva."}, {"cs", 3, "3 dny."}, {"cs", 7, "7 dní."}, {"ro", 7, "7 zile."},
+		{"ro", 30, "30 de zile."}, {"lt", 7, "7 dienas."}, {"lt", 30, "30 dienų."}, {"lv", 21, "21 dienu."}, {"cy", 2, "2 ddiwrnod."}, {"fr", 0, "0 jour."},
+	} {
+		if got := s.Count(test.lang, "mail.confirm.life", test.n); !strings.HasSuffix(got, test.want) {
+			t.Errorf("%s for %d: %q, want it to end in %q", test.lang, test.n, got, test.want)
+		}
+	}
+}
+
+func TestLinesRunTheWayOfTheLanguage(t *testing.T) {
+	t.Parallel()
+	for lang, want := range map[string]string{"da": "ltr", "el": "ltr", "sr-Latn": "ltr", "ar": "rtl", "he": "rtl", "fa-IR": "rtl"} {
+		if got := direction(lang); got != want {
+			t.Errorf("%s runs %s, want %s", lang, got, want)
 		}
 	}
 }
@@ -110,9 +152,12 @@ func TestMatch(t *testing.T) {
 		{"what is chosen comes first", []string{"da", "en", "en-GB"}, "da"},
 		{"the contact's own language", []string{"", "da", "en"}, "da"},
 		{"a regional form", []string{"da-DK"}, "da"},
-		{"a browser's list", []string{"", "", "hu;q=0.9, da;q=0.5, en;q=0.1"}, "da"},
+		{"a browser's list", []string{"", "", "ga;q=0.9, da;q=0.5, en;q=0.1"}, "da"},
 		{"a near language", []string{"no-NO"}, "nb"},
 		{"the same by its other name", []string{"nb"}, "nb"},
+		{"Serbian as browsers say it", []string{"sr-RS"}, "sr-Latn"},
+		{"Brazil", []string{"pt-BR"}, "pt-BR"},
+		{"Portugal", []string{"pt-PT"}, "pt"},
 		{"unknown goes on to the next wish", []string{"xx", "da"}, "da"},
 		{"nonsense", []string{"<script>", ";;;q=,", strings.Repeat("a-", 4000)}, "en"},
 	} {

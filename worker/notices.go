@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -81,9 +82,11 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 }
 
 func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Mail, error) {
+	days := 0
 	link := w.PublicURL + "/m/" + w.Keys.Manage(int64(n.Recipient.ID), 0, w.Now().Add(w.ManageLinkLife))
 	if n.Kind == contact.NoticeConfirm {
 		link = w.PublicURL + "/c/" + w.Keys.Confirm(int64(n.Recipient.ID), n.SignUp, n.Expires)
+		days = int(math.Ceil(n.Expires.Sub(w.Now()).Hours() / 24))
 	}
 	sender := rules.SenderName
 	if sender == "" {
@@ -91,7 +94,7 @@ func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Ma
 	}
 	subject, text, html, err := w.Words.Notice(templates.NoticeMail{
 		Kind: string(n.Kind), Language: w.Words.Match(n.Locale, n.Language), Sender: sender, PostalAddress: rules.PostalAddress,
-		ToName: n.FirstName, Link: link,
+		ToName: n.FirstName, Link: link, Days: days,
 	})
 	if err != nil {
 		return nil, err
