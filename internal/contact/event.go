@@ -75,6 +75,17 @@ type Choices struct {
 	Types      map[gating.TypeID]gating.Preference
 }
 
+// OptOut is a one-click unsubscribe of a mail client (RFC 8058).
+type OptOut struct {
+	Contact  ID
+	Campaign int64         // 0 for none
+	Type     gating.TypeID // 0 for all e-marketing
+	At       time.Time
+}
+
+// OneClickWording is what the button of a mail client says to us.
+const OneClickWording = "List-Unsubscribe=One-Click"
+
 // ErrNotTheirs says that only the contact's own confirmed act may raise a
 // consent above withdrawn.
 var ErrNotTheirs = errors.New("only the contact can take back a withdrawal")

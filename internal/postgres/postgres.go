@@ -28,7 +28,8 @@ var migrations embed.FS
 
 // DB is the database.
 type DB struct {
-	pool *pgxpool.Pool
+	pool    *pgxpool.Pool
+	optOuts optOuts
 }
 
 // oldestServer is the first PostgreSQL that we are tested on.

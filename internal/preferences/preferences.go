@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -356,19 +357,44 @@ func (s *site) unsubscribe(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(formErr, http.ErrNotMultipart) {
 		formErr = nil
 	}
+	if r.PostFormValue("action") == "unsubscribe" { // our own button
+		s.unsubscribeByButton(w, r)
+		return
+	}
+	link, err := s.Keyring.Open(r.PathValue("token"), s.Now())
+	if err != nil || link.Kind != managelink.Withdraw {
+		s.gone(w, r)
+		return
+	}
+	if formErr != nil || r.PostFormValue("List-Unsubscribe") == "" {
+		s.Log.Info("a one-click without the words of RFC 8058 was honoured", "campaign", link.Campaign)
+	}
+	err = s.Store.OptOut(r.Context(), contact.OptOut{
+		Contact: contact.ID(link.Contact), Campaign: link.Campaign, Type: gating.TypeID(link.Type), At: s.Now(),
+	})
+	switch {
+	case errors.Is(err, contact.ErrNotFound):
+		s.gone(w, r)
+	case err != nil:
+		s.fail(w, r, err)
+	case strings.Contains(r.Header.Get("Accept"), "text/html"): // somebody looks
+		if v, ok := s.open(w, r, managelink.Withdraw); ok {
+			s.showUnsubscribe(w, r, v, true)
+		}
+	default: // a mail client, which shows words of its own
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "unsubscribed\n")
+	}
+}
+
+func (s *site) unsubscribeByButton(w http.ResponseWriter, r *http.Request) {
 	v, ok := s.open(w, r, managelink.Withdraw)
 	if !ok {
 		return
 	}
-	source, wording := gating.SourceOneClick, "List-Unsubscribe=One-Click"
-	switch {
-	case r.PostFormValue("action") == "unsubscribe": // our own button
-		source, wording = gating.SourceManagePage, s.Templates.Text(v.lang, "unsubscribe.button")
-	case formErr != nil || r.PostFormValue("List-Unsubscribe") == "":
-		s.Log.Info("a one-click without the words of RFC 8058 was honoured", "campaign", v.link.Campaign)
-	}
 	c := contact.Choices{
-		Contact: v.profile.Contact, Campaign: v.link.Campaign, Source: source, Locale: v.lang, Wording: wording, At: s.Now(),
+		Contact: v.profile.Contact, Campaign: v.link.Campaign, Source: gating.SourceManagePage, Locale: v.lang,
+		Wording: s.Templates.Text(v.lang, "unsubscribe.button"), At: s.Now(),
 	}
 	if _, known := v.typeName(); known {
 		c.Types = map[gating.TypeID]gating.Preference{gating.TypeID(v.link.Type): gating.PreferenceOut}

@@ -15,6 +15,9 @@ type Store interface {
 	// Choose keeps what a contact asks for, and reports whether it changed
 	// anything.
 	Choose(ctx context.Context, c contact.Choices) (changed bool, err error)
+	// OptOut keeps a one-click unsubscribe; it returns contact.ErrNotFound as
+	// Profile does.
+	OptOut(ctx context.Context, o contact.OptOut) error
 	// SenderName returns whose mail a campaign was, or "".
 	SenderName(ctx context.Context, campaign int64) (string, error)
 	// Rules returns the tenant's rules.
