@@ -22,6 +22,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/brand"
 )
 
 //go:embed pages console mails strings static
@@ -40,6 +41,7 @@ type Set struct {
 	notice  *template.Template
 	assets  map[string]Asset // by name in a URL
 	links   map[string]string
+	brand   brand.Brand
 }
 
 // Asset is a file that pages refer to. Its name changes with its content, so
@@ -109,15 +111,18 @@ func (s *Set) readAssets() error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(content)
-		extension := path.Ext(name)
-		base := path.Base(name)
-		hashed := strings.TrimSuffix(base, extension) + "." + hex.EncodeToString(sum[:6]) + extension
 		kinds := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
-		s.assets[hashed] = Asset{Type: kinds[extension], Content: content}
-		s.links[base] = hashed
+		s.addAsset(path.Base(name), kinds[path.Ext(name)], content)
 		return nil
 	})
+}
+
+func (s *Set) addAsset(name, kind string, content []byte) {
+	sum := sha256.Sum256(content)
+	extension := path.Ext(name)
+	hashed := strings.TrimSuffix(name, extension) + "." + hex.EncodeToString(sum[:6]) + extension
+	s.assets[hashed] = Asset{Type: kind, Content: content}
+	s.links[name] = hashed
 }
 
 func (s *Set) readPages() (err error) {
@@ -336,6 +341,9 @@ type NoticeMail struct {
 	Days                          int // how long the link of a confirm mail works
 }
 
+// ourColour is the colour of buttons in mails, as in portal.css.
+const ourColour = "#0b6e4f"
+
 // Notice renders a notice: its subject, its plain text and its HTML.
 func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
 	say := func(key string, args ...any) string { return s.Text(m.Language, key, args...) }
@@ -344,10 +352,15 @@ func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
 		greeting = say("mail.greeting", m.ToName)
 	}
 	kind := "mail." + m.Kind
+	colours, _, own := s.brand.Pairs()
+	if !own {
+		colours = brand.Pair{Main: ourColour, Ink: "#ffffff"}
+	}
 	parts := struct {
 		NoticeMail
+		Colours                              brand.Pair
 		Subject, Greeting, Text, Button, Why string
-	}{m, say(kind + ".subject"), greeting, say(kind + ".text"), say(kind + ".button"), say(kind + ".why")}
+	}{m, colours, say(kind + ".subject"), greeting, say(kind + ".text"), say(kind + ".button"), say(kind + ".why")}
 	if m.Days > 0 {
 		parts.Why = s.Count(m.Language, kind+".life", m.Days) + " " + parts.Why
 	}
@@ -394,6 +407,12 @@ type page struct {
 
 // T is a sentence in the page's language.
 func (p page) T(key string, args ...any) string { return p.set.Text(p.Frame.Language, key, args...) }
+
+// HasOwn reports whether the tenant has an asset: brand.css or logo.
+func (p page) HasOwn(name string) bool { return p.set.links[name] != "" }
+
+// LogoAlt is what the tenant's logo says.
+func (p page) LogoAlt() string { return p.set.brand.LogoAlt }
 
 // Direction is where the lines of the page's language run to.
 func (p page) Direction() string { return direction(p.Frame.Language) }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/brand"
 )
 
 func newSet(t *testing.T) *Set {
@@ -19,8 +20,6 @@ func newSet(t *testing.T) *Set {
 	}
 	return s
 }
-
-var verb = regexp.MustCompile(`%(\[\d+\])?[a-z]`)
 
 func TestEveryLanguageSaysTheSame(t *testing.T) {
 	t.Parallel()
@@ -34,18 +33,13 @@ func TestEveryLanguageSaysTheSame(t *testing.T) {
 			if strings.HasSuffix(key, ".one") {
 				continue // a form that not every language has
 			}
-			if forStaff(key) && lang != "en" && lang != "da" {
+			if isForStaff(key) && lang != "en" && lang != "da" {
 				continue
 			}
 			text := s.words[lang][key]
 			if strings.TrimSpace(text) == "" {
 				t.Errorf("%s.json has no %q", lang, key)
 				continue
-			}
-			verbs := func(s string) []string {
-				found := verb.FindAllString(s, -1)
-				slices.Sort(found)
-				return found
 			}
 			if !slices.Equal(verbs(text), verbs(want)) {
 				t.Errorf("%s.json: %q fills in %v, and %v in %s", lang, key, verbs(text), verbs(want), DefaultLanguage)
@@ -97,11 +91,11 @@ func TestLinesRunTheWayOfTheLanguage(t *testing.T) {
 	}
 }
 
-// forStaff reports whether a text is read by the tenant, who reads Danish or
+// isForStaff reports whether a text is read by the tenant, who reads Danish or
 // English, and not by recipients.
-func forStaff(key string) bool {
+func isForStaff(key string) bool {
 	kind, _, _ := strings.Cut(key, ".")
-	return slices.Contains([]string{"reason", "mend", "explain", "dossier", "console", "state", "books", "setting"}, kind)
+	return slices.Contains(forStaff, kind)
 }
 
 func TestEveryReasonHasWords(t *testing.T) {
@@ -227,5 +221,51 @@ func TestAssetsChangeTheirNamesWithTheirContent(t *testing.T) {
 	}
 	if _, ok := s.Asset("../strings/en.json"); ok {
 		t.Error("a file that is no asset was given out")
+	}
+}
+
+func TestWordsOfTheTenantsOwn(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for name, test := range map[string]struct{ lang, key, text, want string }{
+		"a title":               {"da", "manage.title", "Dine mails", ""},
+		"a percent sign":        {"da", "manage.title", "100 % dig", ""},
+		"filled in":             {"da", "unsubscribe.ask.type", "Væk fra %s?", ""},
+		"nothing is filled in":  {"da", "unsubscribe.ask.type", "Væk?", "must hold %s"},
+		"filled in twice":       {"da", "unsubscribe.ask.type", "%s %s", "must hold %s"},
+		"a number for a name":   {"da", "unsubscribe.ask.type", "%d", "must hold %s"},
+		"no such language":      {"xx", "manage.title", "x", "no pages in"},
+		"no such text":          {"da", "manage.nothing", "x", "jatak brand words da"},
+		"the staff's":           {"da", "console.login", "x", "jatak brand words da"},
+		"the consent's wording": {"da", "sign_up.wording", "x", "jatak wording set da"},
+		"empty":                 {"da", "manage.title", " ", "1 to 600"},
+		"two lines":             {"da", "mail.link.subject", "x\r\nBcc: y", "one line"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own, err := s.Branded(brand.Brand{Words: map[string]map[string]string{test.lang: {test.key: test.text}}})
+			switch {
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("it says %v, want %q", err, test.want)
+			case test.want == "" && err != nil:
+				t.Error(err)
+			case test.want == "" && own.words[test.lang][test.key] != test.text:
+				t.Error("it was not taken")
+			case s.words["da"][test.key] == test.text:
+				t.Error("our own words were changed")
+			}
+		})
+	}
+}
+
+func TestMailsHaveTheTenantsColour(t *testing.T) {
+	t.Parallel()
+	own, err := newSet(t).Branded(brand.Brand{Colour: "#ffe600"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, html, err := own.Notice(NoticeMail{Kind: "link", Language: "da", Link: "https://jatak.example/m/x"})
+	if err != nil || strings.Contains(html, ourColour) || !strings.Contains(html, "color:#08150f") {
+		t.Errorf("%v\n%s", err, html)
 	}
 }

@@ -58,7 +58,7 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 	if !v.Send {
 		return w.Store.RecordNotice(ctx, o)
 	}
-	mail, err := w.renderNotice(n, rules)
+	mail, err := w.renderNotice(ctx, n, rules)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 	return w.Store.RecordNotice(ctx, o)
 }
 
-func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Mail, error) {
+func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules contact.Rules) (*mailer.Mail, error) {
 	days := 0
 	link := w.PublicURL + "/m/" + w.Keys.Manage(int64(n.Recipient.ID), 0, w.Now().Add(w.ManageLinkLife))
 	if n.Kind == contact.NoticeConfirm {
@@ -92,8 +92,9 @@ func (w *Worker) renderNotice(n contact.Notice, rules contact.Rules) (*mailer.Ma
 	if sender == "" {
 		sender = rules.SenderAddress.Domain()
 	}
-	subject, text, html, err := w.Words.Notice(templates.NoticeMail{
-		Kind: string(n.Kind), Language: w.Words.Match(n.Locale, n.Language), Sender: sender, PostalAddress: rules.PostalAddress,
+	words := w.Words(ctx)
+	subject, text, html, err := words.Notice(templates.NoticeMail{
+		Kind: string(n.Kind), Language: words.Match(n.Locale, n.Language), Sender: sender, PostalAddress: rules.PostalAddress,
 		ToName: n.FirstName, Link: link, Days: days,
 	})
 	if err != nil {

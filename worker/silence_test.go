@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -30,7 +31,7 @@ func TestFromOptOutToSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	portal, err := preferences.New(preferences.Options{Store: h.db, Keyring: h.keys, Templates: words, Now: time.Now,
+	portal, err := preferences.New(preferences.Options{Store: h.db, Keyring: h.keys, Templates: func(context.Context) *templates.Set { return words }, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), PublicURL: "https://jatak.example"})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/templates"
 )
@@ -34,7 +35,7 @@ type Options struct {
 	Redis redis.UniversalClient
 	Pool  *mailer.Pool
 	Keys  *managelink.Keyring
-	Words *templates.Set
+	Words func(context.Context) *templates.Set
 	Log   *slog.Logger
 	Now   func() time.Time // default time.Now
 
@@ -117,7 +118,7 @@ func New(o Options) *Worker {
 		stopping: make(chan struct{}),
 	}
 	w.prepared.byID = map[campaign.ID]*prepared{}
-	w.pacer = &pacer{store: o.Store, redis: o.Redis, now: o.Now}
+	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), now: o.Now}
 	w.recorder = newRecorder(o.Store, o.Log, func() { <-w.window })
 	return w
 }

@@ -84,7 +84,7 @@ func (b *benchPortalCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	site := "http://" + listener.Addr().String()
-	portal, err := newPortal(db, keys, settings.Public{URL: site}, c)
+	portal, err := newPortal(db, keys, settings.Public{URL: site}, nil, c)
 	if err != nil {
 		return err
 	}

@@ -262,7 +262,7 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	s.pages = "http://" + pages.Addr().String()
-	portal, err := newPortal(s.db, s.keys, settings.Public{URL: s.pages}, c)
+	portal, err := newPortal(s.db, s.keys, settings.Public{URL: s.pages}, nil, c)
 	if err != nil {
 		_ = pages.Close()
 		return err

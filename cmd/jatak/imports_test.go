@@ -21,10 +21,12 @@ var arrows = map[string][]string{
 	"gating":      {},
 	"linkrewrite": {},
 	"examples":    {},
-	"templates":   {"gating"},
-	"worker":      {"gating", "linkrewrite", "templates", "internal/managelink", "internal/contact", "internal/campaign", "internal/queue", "internal/mailer"},
+	"templates":   {"gating", "internal/brand"},
+	"worker":      {"gating", "linkrewrite", "templates", "internal/managelink", "internal/contact", "internal/campaign", "internal/queue", "internal/mailer", "internal/pace"},
 
+	"internal/brand":                 {},
 	"internal/managelink":            {},
+	"internal/pace":                  {},
 	"internal/settings":              {},
 	"internal/mailer":                {},
 	"internal/mailer/mailertest":     {},
@@ -35,11 +37,11 @@ var arrows = map[string][]string{
 	"internal/web":                   {"templates"},
 	"internal/queue":                 {"internal/campaign"},
 	"internal/queue/queuetest":       {"internal/queue", "internal/embedded"},
-	"internal/postgres":              {"gating", "internal/contact", "internal/campaign", "internal/staff"},
+	"internal/postgres":              {"gating", "internal/brand", "internal/contact", "internal/campaign", "internal/staff"},
 	"internal/postgres/postgrestest": {"internal/postgres", "internal/embedded"},
 	"internal/staff":                 {},
 	"internal/console":               {"gating", "templates", "internal/contact", "internal/campaign", "internal/staff", "internal/web"},
-	"internal/preferences":           {"gating", "templates", "internal/contact", "internal/managelink", "internal/web"},
+	"internal/preferences":           {"gating", "templates", "internal/contact", "internal/managelink", "internal/pace", "internal/web"},
 	"internal/upgrade":               {"gating", "linkrewrite", "internal/contact", "internal/campaign", "internal/legacycsv"},
 	"cmd/jatak":                      nil, // all
 }
@@ -58,11 +60,11 @@ var rooms = map[string][]string{
 	"github.com/PuerkitoBio":    {"linkrewrite"},
 	"github.com/pressly/goose":  {"internal/postgres"},
 	"github.com/osteele":        {"internal/campaign"},
-	"github.com/redis/go-redis": {"internal/queue", "worker", "cmd/jatak"},
+	"github.com/redis/go-redis": {"internal/pace", "internal/queue", "worker", "cmd/jatak"},
 }
 
 // pure packages know no clock, no network and no files but their own.
-var pure = []string{"gating", "linkrewrite", "internal/campaign", "internal/contact", "internal/managelink"}
+var pure = []string{"gating", "linkrewrite", "internal/brand", "internal/campaign", "internal/contact", "internal/managelink"}
 
 func TestImportsRunOneWay(t *testing.T) {
 	t.Parallel()

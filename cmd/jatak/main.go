@@ -36,6 +36,7 @@ type cli struct {
 	Type     typeCommand     `cmd:"" help:"Subscription types."`
 	Term     termCommand     `cmd:"" help:"Purposes and legal bases, and your own."`
 	Wording  wordingCommand  `cmd:"" help:"The words that people are asked with, in versions."`
+	Brand    brandCommand    `cmd:"" help:"What the recipients' pages look like: your colour, your logo, your words."`
 	Audit    auditCommand    `cmd:"" help:"Who changed what."`
 	User     userCommand     `cmd:"" help:"Users of the console."`
 	Keys     keysCommand     `cmd:"" help:"The keys that personal links are signed with."`

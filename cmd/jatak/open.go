@@ -13,6 +13,7 @@ import (
 	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/preferences"
 	"github.com/jatak-mail/jatak/internal/queue"
@@ -55,14 +56,15 @@ func openQueue(ctx context.Context, s settings.Redis) (redis.UniversalClient, er
 	return client, nil
 }
 
-// newPortal returns the recipients' site.
-func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public, c *console) (http.Handler, error) {
-	words, err := templates.New()
+// newPortal returns the recipients' site; without a limiter it has no limits.
+func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public, limiter *pace.Limiter, c *console) (http.Handler, error) {
+	words, err := brandedWords(db, c.log)
 	if err != nil {
-		return nil, fmt.Errorf("templates: %w", err)
+		return nil, err
 	}
 	return preferences.New(preferences.Options{
 		Store: db, Keyring: keys, Templates: words, Now: time.Now, Log: c.log, PublicURL: public.URL, TrustedProxies: public.Proxies(),
+		Limiter: limiter,
 	})
 }
 
@@ -120,9 +122,9 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 	if err != nil {
 		return nil, err
 	}
-	words, err := templates.New()
+	words, err := brandedWords(db, c.log)
 	if err != nil {
-		return nil, fmt.Errorf("templates: %w", err)
+		return nil, err
 	}
 	return worker.New(worker.Options{
 		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log, Signers: signers,

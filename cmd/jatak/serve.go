@@ -7,6 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/pace"
+	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/settings"
 	"github.com/jatak-mail/jatak/internal/web"
 )
@@ -31,7 +33,17 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	portal, err := newPortal(db, keys, s.Public, c)
+	var limiter *pace.Limiter
+	if s.Redis.URL != "" {
+		// The pages do without Redis when they must.
+		client, err := queue.Connect(s.Redis.URL)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = client.Close() }()
+		limiter = pace.New(client, c.log)
+	}
+	portal, err := newPortal(db, keys, s.Public, limiter, c)
 	if err != nil {
 		return err
 	}

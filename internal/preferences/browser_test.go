@@ -129,3 +129,26 @@ func TestInABrowser(t *testing.T) {
 		}
 	}
 }
+
+// No language's words are too long for a narrow phone.
+func TestEveryLanguageFits(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	browser := newBrowser(t)
+	p := newPortal(t, "http://portal.localhost")
+	server := httptest.NewServer(p.handler)
+	t.Cleanup(server.Close)
+	for _, lang := range p.words.Languages() {
+		for _, path := range []string{p.manage(anna), p.withdraw(anna, p.types["News"]), "/nowhere"} {
+			if err := chromedp.Do(browser, chromedp.EmulateViewport(320, 640), chromedp.Navigate(server.URL+path+"?lang="+lang)); err != nil {
+				t.Fatal(err)
+			}
+			wide, err := chromedp.Run(browser, chromedp.Evaluate[int64](`document.documentElement.lang === "`+lang+`" ? document.documentElement.scrollWidth : -1`))
+			if err != nil || wide < 0 || wide > 320 {
+				t.Errorf("%s %s is %d pixels wide, %v", lang, path[:3], wide, err)
+			}
+		}
+	}
+}

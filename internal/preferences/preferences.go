@@ -17,31 +17,38 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/web"
 	"github.com/jatak-mail/jatak/templates"
 )
 
 // Options is what the site needs; all but the last are required.
 type Options struct {
-	Store     Store
-	Keyring   *managelink.Keyring
-	Templates *templates.Set
+	Store   Store
+	Keyring *managelink.Keyring
+	// Templates returns the texts and pages of this moment: the tenant may change
+	// their look. The set is the same until they change.
+	Templates func(context.Context) *templates.Set
 	Now       func() time.Time
 	Log       *slog.Logger
 	PublicURL string // where the site is reached, without a slash at the end
 	// TrustedProxies may say whom they speak for. Optional.
 	TrustedProxies []netip.Prefix
+	// Limiter keeps pages from being asked for too often. Optional.
+	Limiter *pace.Limiter
 }
 
 type site struct {
 	Options
-	web     web.Site
-	senders senderNames
+	Templates *templates.Set
+	web       web.Site
+	senders   *senderNames
 }
 
 // senderNames remembers whose mail a campaign was: it is frozen at launch.
@@ -59,25 +66,44 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Base: public.Path}}
+	type look struct {
+		of   *templates.Set
+		site http.Handler
+	}
+	var current atomic.Pointer[look]
+	senders := &senderNames{}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		set := o.Templates(r.Context())
+		now := current.Load()
+		if now == nil || now.of != set {
+			s := &site{Options: o, Templates: set, web: web.Site{Words: set, Log: o.Log, Base: public.Path}, senders: senders}
+			now = &look{set, s.handler()}
+			current.Store(now)
+		}
+		now.site.ServeHTTP(w, r)
+	}), nil
+}
+
+// handler returns the site in one look.
+func (s *site) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /m/{token}", s.manage)       // the recipient; changes nothing
-	mux.HandleFunc("POST /m/{token}", s.choose)      // the recipient; idempotent
-	mux.HandleFunc("GET /u/{token}", s.ask)          // the recipient, or a mail scanner; changes nothing
-	mux.HandleFunc("POST /u/{token}", s.unsubscribe) // a mail client or the recipient; idempotent
-	mux.HandleFunc("GET /sign-up", s.signUpForm)     // anybody; changes nothing
-	mux.HandleFunc("POST /sign-up", s.signUp)        // anybody, also from other sites' forms; limited
-	mux.HandleFunc("GET /link", s.linkForm)          // anybody; changes nothing
-	mux.HandleFunc("POST /link", s.mailLink)         // anybody; limited
-	mux.HandleFunc("GET /c/{token}", s.askConfirm)   // the recipient, or a mail scanner; changes nothing
-	mux.HandleFunc("POST /c/{token}", s.confirm)     // the recipient; idempotent
-	mux.Handle("GET /static/{name}", web.Static(o.Templates))
+	mux.HandleFunc("GET /m/{token}", s.limited(s.manage))     // the recipient; changes nothing
+	mux.HandleFunc("POST /m/{token}", s.choose)               // the recipient; idempotent
+	mux.HandleFunc("GET /u/{token}", s.limited(s.ask))        // the recipient, or a mail scanner; changes nothing
+	mux.HandleFunc("POST /u/{token}", s.unsubscribe)          // a mail client or the recipient; idempotent
+	mux.HandleFunc("GET /sign-up", s.limited(s.signUpForm))   // anybody; changes nothing
+	mux.HandleFunc("POST /sign-up", s.limited(s.signUp))      // anybody, also from other sites' forms; limited
+	mux.HandleFunc("GET /link", s.limited(s.linkForm))        // anybody; changes nothing
+	mux.HandleFunc("POST /link", s.limited(s.mailLink))       // anybody; limited
+	mux.HandleFunc("GET /c/{token}", s.limited(s.askConfirm)) // the recipient, or a mail scanner; changes nothing
+	mux.HandleFunc("POST /c/{token}", s.limited(s.confirm))   // the recipient; idempotent
+	mux.Handle("GET /static/{name}", web.Static(s.Templates))
 	mux.HandleFunc("GET /robots.txt", robots)
 	mux.HandleFunc("GET /healthz", s.health) // the operator's load balancer
 	mux.HandleFunc("GET /{$}", s.home)
 	// There is no check of the request's origin: who does not know the link
 	// cannot forge a request, and a withdrawal must work in every browser.
-	return s.web.Secure(http.StripPrefix(s.web.Base, s.orNotFound(mux))), nil
+	return s.web.Secure(http.StripPrefix(s.web.Base, s.orNotFound(mux)))
 }
 
 // orNotFound answers what has no route with a page that says what to do.
@@ -144,6 +170,9 @@ func (s *site) open(w http.ResponseWriter, r *http.Request, kind managelink.Kind
 }
 
 func (s *site) gone(w http.ResponseWriter, r *http.Request) {
+	if !s.allow(w, r, s.networkBuckets(r, "w", wrongRate, wrongBurst)) {
+		return
+	}
 	s.web.Error(w, r, http.StatusNotFound, "gone")
 }
 
@@ -240,6 +269,9 @@ func state(c gating.Consent) templates.EmarketingState {
 func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		s.web.Error(w, r, formStatus(err), "bad")
+		return
+	}
+	if r.PostForm.Get("action") != "stop" && !s.mayAsk(w, r) {
 		return
 	}
 	v, ok := s.open(w, r, managelink.Manage)

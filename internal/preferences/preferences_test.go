@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -20,12 +21,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/brand"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/managelink"
+	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 	"github.com/jatak-mail/jatak/internal/preferences"
+	"github.com/jatak-mail/jatak/internal/queue/queuetest"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -75,10 +79,13 @@ func newPortal(t *testing.T, publicURL string) *portal {
 	return p
 }
 
+// look is the look of this moment.
+func (p *portal) look(context.Context) *templates.Set { return p.words }
+
 // at sets the clock.
 func (p *portal) at(now time.Time) (err error) {
 	p.handler, err = preferences.New(preferences.Options{
-		Store: p.db, Keyring: p.keys, Templates: p.words, Now: func() time.Time { return now }, PublicURL: p.publicURL,
+		Store: p.db, Keyring: p.keys, Templates: p.look, Now: func() time.Time { return now }, PublicURL: p.publicURL,
 		Log: slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return err
@@ -630,7 +637,7 @@ func (away) Ping(context.Context) error                   { return errors.New("t
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	p := newPortal(t, "https://jatak.example")
-	handler, err := preferences.New(preferences.Options{Store: away{}, Keyring: p.keys, Templates: p.words, Now: time.Now,
+	handler, err := preferences.New(preferences.Options{Store: away{}, Keyring: p.keys, Templates: p.look, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), PublicURL: "https://jatak.example"})
 	if err != nil {
 		t.Fatal(err)
@@ -651,6 +658,81 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	}
 	if w := p.get("/healthz"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("an unhealthy site says %d", w.Code)
+	}
+}
+
+// The tenant's look is seen at once, and what it does not say is said in our
+// words.
+func TestTheTenantsOwnLook(t *testing.T) {
+	t.Parallel()
+	p := newPortal(t, "https://jatak.example/mail")
+	contains(t, p.get(p.manage(anna)), "Administrer abonnementer")
+	branded, err := p.words.Branded(brand.Brand{
+		Version: 1, Colour: "#c2185b", Logo: []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), LogoAlt: `Nordlys & "Søn"`,
+		Words: map[string]map[string]string{"da": {"manage.title": "Dine mails fra <Nordlys>", "unsubscribe.ask.type": "Vil du slippe for “%s”?"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.words = branded
+	w := p.get(p.manage(anna))
+	contains(t, w, "Dine mails fra <Nordlys>", p.says("da", "manage.types"), `Nordlys & "Søn"`)
+	if strings.Contains(w.Body.String(), "<Nordlys>") {
+		t.Error("the tenant's words are not escaped")
+	}
+	contains(t, p.get(p.withdraw(anna, p.types["News"])), "Vil du slippe for “Nyheder”?")
+	contains(t, p.get(p.manage(anna)+"?lang=en"), "Manage subscriptions")
+	for name, kind := range map[string]string{"logo": "image/svg+xml", "brand": "text/css; charset=utf-8"} {
+		link := regexp.MustCompile(`/mail/static/` + name + `\.[0-9a-f]{12}(\.css)?`).FindString(w.Body.String())
+		if a := p.get(link); a.Code != http.StatusOK || a.Header().Get("Content-Type") != kind || a.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%s at %q: %d, %v", name, link, a.Code, a.Header())
+		}
+	}
+	p.post(p.manage(anna), url.Values{"action": {"stop"}})
+	if events := p.events(anna); events[len(events)-1].Wording != p.says("da", "manage.stop") {
+		t.Errorf("the event is %+v", events[len(events)-1])
+	}
+}
+
+// Whoever asks too often is asked to wait; a withdrawal never is.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	p := newPortal(t, "https://jatak.example")
+	redis, _ := queuetest.New(t)
+	handler, err := preferences.New(preferences.Options{Store: p.db, Keyring: p.keys, Templates: p.look, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), PublicURL: "https://jatak.example", TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		Limiter: pace.New(redis, slog.New(slog.DiscardHandler))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := []string{p.manage(anna), p.withdraw(anna, 0)}
+	p.handler = handler
+	flood := func(path, from string) (w *httptest.ResponseRecorder) {
+		for range 3000 {
+			if w = p.get(path, "X-Forwarded-For", from); w.Code == http.StatusTooManyRequests {
+				return w
+			}
+		}
+		t.Fatalf("%s from %s is never refused, the last answer is %d", path, from, w.Code)
+		return nil
+	}
+	w := flood(links[0], "198.51.100.7")
+	contains(t, w, p.says("en", "slow.text"))
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("it does not say how long to wait")
+	}
+	if w := p.get(links[1], "X-Forwarded-For", "203.0.113.9"); w.Code != http.StatusOK {
+		t.Errorf("another link from another network answers %d", w.Code)
+	}
+	flood("/m/guess", "198.51.100.7")
+	if w := p.do("POST", links[0], formType, "action=save", "X-Forwarded-For", "198.51.100.7"); w.Code != http.StatusTooManyRequests {
+		t.Errorf("saving answers %d", w.Code)
+	}
+	if w := p.do("POST", links[0], formType, "action=stop", "X-Forwarded-For", "198.51.100.7"); w.Code != http.StatusSeeOther {
+		t.Errorf("stopping answers %d", w.Code)
+	}
+	if w := p.do("POST", links[1], formType, "List-Unsubscribe=One-Click", "X-Forwarded-For", "198.51.100.7"); w.Code != http.StatusOK {
+		t.Errorf("one-click answers %d", w.Code)
 	}
 }
 

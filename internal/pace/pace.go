@@ -1,0 +1,107 @@
+// Package pace answers whether something may happen now and, if not, when. Its
+// buckets live in Redis, so that all processes together keep a limit; an emptied
+// Redis forgets what was done, not what is allowed.
+package pace
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Bucket is a limit. Its state is kept under Key, which must hold a part in
+// braces that all buckets of one question share (Redis Cluster keeps them on one
+// node then).
+type Bucket struct {
+	Key   string
+	Rate  float64 // in a second; above 0
+	Burst float64 // how many at once after a pause, at least 1
+}
+
+// Limiter keeps limits.
+type Limiter struct {
+	redis redis.UniversalClient
+	log   *slog.Logger
+	away  atomic.Int64 // until when, in Unix nanoseconds, Allow does not ask
+}
+
+// New returns a limiter.
+func New(client redis.UniversalClient, log *slog.Logger) *Limiter {
+	return &Limiter{redis: client, log: log}
+}
+
+// takeTokens is the generic cell rate algorithm (ITU-T I.371) on Redis's own
+// clock: of ARGV[1] it grants as many as each bucket allows now, and says in
+// microseconds when the next is due. KEYS are the buckets; the ARGVs after the
+// first are their rates a second and bursts.
+var takeTokens = redis.NewScript(`
+local now = redis.call('TIME')
+local micros = now[1] * 1000000 + now[2]
+local grant, wait = tonumber(ARGV[1]), 0
+for i, key in ipairs(KEYS) do
+	local interval = 1000000 / tonumber(ARGV[2 * i])
+	local burst = tonumber(ARGV[2 * i + 1])
+	local due = math.max(tonumber(redis.call('GET', key) or 0), micros)
+	local free = math.floor(burst - (due - micros) / interval)
+	if free < 1 then
+		wait = math.max(wait, due - micros - (burst - 1) * interval)
+	end
+	grant = math.max(0, math.min(grant, free))
+end
+if grant > 0 then
+	for i, key in ipairs(KEYS) do
+		local interval = 1000000 / tonumber(ARGV[2 * i])
+		local due = math.max(tonumber(redis.call('GET', key) or 0), micros) + grant * interval
+		redis.call('SET', key, string.format('%.0f', due), 'PX', math.ceil((due - micros) / 1000) + 1000)
+	end
+end
+return {grant, math.ceil(wait)}`)
+
+// Take returns how many of n may happen now, in all buckets together, and how
+// long to wait when none may.
+func (l *Limiter) Take(ctx context.Context, n int, buckets ...Bucket) (granted int, wait time.Duration, err error) {
+	if len(buckets) == 0 {
+		return n, 0, nil
+	}
+	keys := make([]string, 0, len(buckets))
+	args := make([]any, 0, 1+2*len(buckets))
+	args = append(args, n)
+	for _, b := range buckets {
+		keys, args = append(keys, b.Key), append(args, b.Rate, max(1, b.Burst))
+	}
+	answer, err := takeTokens.Run(ctx, l.redis, keys, args...).Int64Slice()
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for the pace: %w", err)
+	}
+	return int(answer[0]), max(time.Millisecond, time.Duration(answer[1])*time.Microsecond), nil
+}
+
+const (
+	// allowTime is how long Allow waits for Redis.
+	allowTime = 100 * time.Millisecond
+	// awayTime is how long Allow does without a Redis that did not answer.
+	awayTime = 10 * time.Second
+)
+
+// Allow reports whether one more may happen, and if not how long to wait. While
+// Redis is away everything may: a limit on abuse is not worth a closed door.
+func (l *Limiter) Allow(ctx context.Context, buckets ...Bucket) (ok bool, wait time.Duration) {
+	now := time.Now()
+	if now.UnixNano() < l.away.Load() {
+		return true, 0
+	}
+	asking, cancel := context.WithTimeout(ctx, allowTime)
+	defer cancel()
+	granted, wait, err := l.Take(asking, 1, buckets...)
+	if err != nil {
+		if ctx.Err() == nil && l.away.Swap(now.Add(awayTime).UnixNano()) < now.UnixNano() {
+			l.log.Warn("requests are not limited while Redis is away", "error", err)
+		}
+		return true, 0
+	}
+	return granted > 0, wait
+}
