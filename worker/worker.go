@@ -129,7 +129,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	host, _ := os.Hostname()
 	now := w.Now()
 	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), now, now.Add(w.Lease))
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // told to stop before it began
+	case err != nil:
 		return err
 	}
 	w.id.Store(id)

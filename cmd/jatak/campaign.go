@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/settings"
@@ -173,6 +175,10 @@ type campaignLaunchCommand struct {
 	Redis          settings.Redis    `embed:""`
 	ID             campaign.ID       `arg:"" help:"The campaign's number."`
 	DryRun         bool              `help:"Check and print who would get it; launch nothing."`
+	PublicURL      string            `help:"For the self-test: where recipients reach their pages." env:"JATAK_PUBLIC_URL" placeholder:"URL"`
+	SecretKeys     string            `help:"For the self-test: the keys of the personal links." env:"JATAK_SECRET_KEYS" placeholder:"ID:KEY"`
+	SecretKeysFile string            `help:"A file that holds the keys instead." env:"JATAK_SECRET_KEYS_FILE" placeholder:"FILE"`
+	SelfTest       string            `help:"Fetch a recipient's page through the public URL, if this machine has the keys: refuse to launch when it does not answer, warn after launching, or off." env:"JATAK_SELF_TEST" enum:"refuse,warn,off" default:"warn"`
 	OverrideReason string            `help:"Lift no_consent, basis_not_accepted and type_not_chosen, for this written reason."`
 }
 
@@ -206,11 +212,46 @@ func (l *campaignLaunchCommand) Run(ctx context.Context, c *console) error {
 	if l.OverrideReason != "" {
 		override = campaign.Override{Reason: l.OverrideReason, By: actor()}
 	}
+	if l.SelfTest == "refuse" {
+		if err := l.reach(ctx, db); err != nil {
+			return fmt.Errorf("campaign %d is not launched, because recipients could not reach their pages: %w", l.ID, err)
+		}
+	}
 	if err := launch(ctx, db, queue.NewClient(client), kept, override); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.err, "Campaign %d is launched. Follow it: jatak campaign status %d --follow\n", l.ID, l.ID)
+	if l.SelfTest == "warn" && l.PublicURL != "" && l.SecretKeys+l.SecretKeysFile != "" {
+		if err := l.reach(ctx, db); err != nil {
+			_, _ = fmt.Fprintf(c.err, "Warning: from here, recipients' pages cannot be reached: %v\n", err)
+		}
+	}
 	return err
+}
+
+// reachPatience is how long a launch waits for a recipient's page.
+const reachPatience = 5 * time.Second
+
+// reach fetches somebody's page, which changes nothing.
+func (l *campaignLaunchCommand) reach(ctx context.Context, db *postgres.DB) error {
+	public, secrets := settings.Public{URL: l.PublicURL}, settings.Secrets{Keys: l.SecretKeys, File: l.SecretKeysFile}
+	if err := errors.Join(public.Validate(), secrets.Validate()); err != nil {
+		return err
+	}
+	keys, err := managelink.ParseKeys(secrets.Keys)
+	if err != nil {
+		return fmt.Errorf("JATAK_SECRET_KEYS: %w", err)
+	}
+	id, err := db.SomeContact(ctx)
+	if errors.Is(err, contact.ErrNotFound) {
+		return nil // nobody gets a mail
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachPatience)
+	defer cancel()
+	return selfTest(db, keys, public).Reach(ctx, id)
 }
 
 // launch freezes a checked draft and rings for its planning. A bell that

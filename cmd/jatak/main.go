@@ -41,6 +41,7 @@ type cli struct {
 	User     userCommand     `cmd:"" help:"Users of the console."`
 	Keys     keysCommand     `cmd:"" help:"The keys that personal links are signed with."`
 	DKIM     dkimCommand     `cmd:"" name:"dkim" help:"Keys that mails are signed with."`
+	Doctor   doctorCommand   `cmd:"" help:"Is everything well? Tries the database, Redis, the relays and, as recipients do, the pages."`
 	Bench    benchCommand    `cmd:"" help:"Measure this machine."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date (every command does at its start)."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`

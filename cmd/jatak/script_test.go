@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,14 @@ func TestScript(t *testing.T) {
 			e.Setenv("JATAK_PUBLIC_URL", "http://localhost:8080")
 			e.Setenv("JATAK_SECRET_KEYS", "k:4be1ab23c8f05d7796e34f1a0c52d8e7")
 			e.Setenv("EXAMPLES", examples)
+			free, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			e.Setenv("FREE", free.Addr().String())
+			if err := free.Close(); err != nil {
+				return err
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
