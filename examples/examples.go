@@ -44,7 +44,7 @@ func Extract(dir string) error {
 	return nil
 }
 
-// Campaigns returns the names of the sample campaigns: newsletter, renewal and service-notice.
+// Campaigns returns the names of the sample campaigns, sorted.
 func Campaigns() []string {
 	entries, err := campaigns.ReadDir("campaigns")
 	if err != nil {

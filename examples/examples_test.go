@@ -242,7 +242,7 @@ func TestTheCommittedExportHoldsEveryAwkwardCase(t *testing.T) {
 
 func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 	t.Parallel()
-	if got := strings.Join(examples.Campaigns(), " "); got != "newsletter renewal service-notice" {
+	if got := strings.Join(examples.Campaigns(), " "); got != "letter newsletter renewal service-notice" {
 		t.Fatalf("campaigns: %s", got)
 	}
 	for _, name := range examples.Campaigns() {
@@ -264,9 +264,11 @@ func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 			DefaultLanguage  string            `json:"default_language"`
 			Audience         map[string]string `json:"audience"`
 			Variants         map[string]struct {
-				Subject string `json:"subject"`
-				HTML    string `json:"html"`
-				Text    string `json:"text"`
+				Subject   string `json:"subject"`
+				HTML      string `json:"html"`
+				Markdown  string `json:"markdown"`
+				Text      string `json:"text"`
+				Preheader string `json:"preheader"`
 			} `json:"variants"`
 		}
 		decoder := json.NewDecoder(bytes.NewReader(text))
@@ -281,20 +283,24 @@ func TestASampleCampaignHasAllThatASenderOwes(t *testing.T) {
 			t.Errorf("%s: no variant in the default language %q", name, c.DefaultLanguage)
 		}
 		for language, v := range c.Variants {
-			for _, part := range []string{v.HTML, v.Text} {
+			parts, address := []string{v.HTML, v.Text}, c.PostalAddress
+			if v.Markdown != "" {
+				parts, address = []string{v.Markdown}, "" // its layout brings the address
+			}
+			for _, part := range parts {
 				text, err := fs.ReadFile(folder, part)
 				if err != nil {
 					t.Fatal(err)
 				}
 				links := bytes.Count(text, []byte("[[link.subscription]]")) + bytes.Count(text, []byte("{{ manage_url }}"))
-				if v.Subject == "" || links != 1 || !bytes.Contains(text, []byte(c.PostalAddress)) ||
+				if v.Subject == "" || links != 1 || !bytes.Contains(text, []byte(address)) ||
 					!bytes.Contains(text, []byte("{{ contact.first_name | default: ")) {
 					t.Errorf("%s in %s: %s lacks a subject, the link, the postal address or a merge field", name, language, part)
 				}
 			}
 		}
 	}
-	if _, err := examples.Campaign("../legacy-crm"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "newsletter, renewal, service-notice") {
+	if _, err := examples.Campaign("../legacy-crm"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "letter, newsletter, renewal, service-notice") {
 		t.Errorf("an unknown campaign: %v", err)
 	}
 }

@@ -45,7 +45,7 @@ func documents(t *testing.T) map[string]string {
 func words(line string) (list []string) {
 	var word strings.Builder
 	var quote rune
-	started := false
+	started, quoted := false, false
 	for _, r := range line + " " {
 		switch {
 		case quote != 0 && r == quote:
@@ -53,17 +53,17 @@ func words(line string) (list []string) {
 		case quote != 0:
 			word.WriteRune(r)
 		case r == '\'' || r == '"':
-			quote, started = r, true
+			quote, started, quoted = r, true, true
 		case r == ' ' || r == '\n':
 			if !started {
 				continue
 			}
-			if w := word.String(); strings.HasPrefix(w, "#") || w == ">" {
+			if w := word.String(); !quoted && (strings.HasPrefix(w, "#") || w == ">") {
 				return list
 			}
 			list = append(list, word.String())
 			word.Reset()
-			started = false
+			started, quoted = false, false
 		default:
 			word.WriteRune(r)
 			started = true

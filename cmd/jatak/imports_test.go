@@ -60,6 +60,7 @@ var rooms = map[string][]string{
 	"github.com/PuerkitoBio":    {"linkrewrite"},
 	"github.com/pressly/goose":  {"internal/postgres"},
 	"github.com/osteele":        {"internal/campaign"},
+	"github.com/vanng822":       {"internal/campaign"},
 	"github.com/redis/go-redis": {"internal/pace", "internal/queue", "worker", "cmd/jatak"},
 }
 

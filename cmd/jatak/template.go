@@ -4,22 +4,111 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/linkrewrite"
 )
 
 type templateCommand struct {
-	Lint templateLintCommand `cmd:"" help:"Check the HTML and text files of mails: links, tags of other tools, merge fields, sizes."`
+	List    templateListCommand    `cmd:"" help:"The mails that come with Jatak."`
+	New     templateNewCommand     `cmd:"" help:"Write one of them to a folder, to make your own of."`
+	Preview templatePreviewCommand `cmd:"" help:"Print a mail as somebody would get it, with links that lead nowhere."`
+	Lint    templateLintCommand    `cmd:"" help:"Check the HTML, Markdown and text files of mails: links, tags of other tools, merge fields, sizes."`
+}
+
+type templateListCommand struct{}
+
+// Run lists the names, with what each is.
+func (templateListCommand) Run(c *console) error {
+	for _, name := range examples.Campaigns() {
+		folder, err := examples.Campaign(name)
+		if err != nil {
+			return err
+		}
+		content, err := campaign.Load(folder)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.out, "%-16s %s mail in %s: %s\n", name, content.Class, strings.Join(content.Languages(), ", "), content.Variants[content.DefaultLanguage].Subject)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type templateNewCommand struct {
+	Name   string `arg:"" help:"As jatak template list names it, for example letter."`
+	Folder string `arg:"" help:"A folder that is not there yet."`
+}
+
+// Run writes the files.
+func (t *templateNewCommand) Run(c *console) error {
+	folder, err := examples.Campaign(t.Name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(t.Folder), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(t.Folder, 0o755); err != nil {
+		return err // also when it is there: nothing of the author's is replaced
+	}
+	if err := os.CopyFS(t.Folder, folder); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.err, "Change the words, the sender and the address, then: jatak template lint %[1]s && jatak campaign create %[1]s\n", t.Folder)
+	return err
+}
+
+type templatePreviewCommand struct {
+	Folder    string `arg:"" help:"A campaign folder."`
+	Language  string `help:"The language (default: the campaign's)." placeholder:"LANG"`
+	FirstName string `help:"The reader's first name." default:"Anna"`
+	LastName  string `help:"The last name." default:"Holm"`
+	Company   string `help:"The company." default:"Nordlys ApS"`
+	Text      bool   `help:"The text part in place of the HTML."`
+}
+
+// Run prints one copy.
+func (t *templatePreviewCommand) Run(c *console) error {
+	content, err := campaign.Load(os.DirFS(t.Folder))
+	if err != nil {
+		return err
+	}
+	compiled, err := campaign.Compile(content)
+	if err != nil {
+		return err
+	}
+	v := compiled.For(strings.ToLower(t.Language))
+	part := v.HTML
+	if t.Text {
+		part = v.Text
+	}
+	values := v.Values(nil, campaign.Recipient{FirstName: t.FirstName, LastName: t.LastName, Email: "anna@example.org", Company: t.Company,
+		ManageURL: "https://jatak.example/m/preview"})
+	for _, s := range part {
+		text := s.Static
+		if s.Slot >= 0 {
+			text = values[s.Slot]
+		}
+		if _, err := io.WriteString(c.out, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type templateLintCommand struct {
-	Files      []string `arg:"" help:"Files ending in .html, .htm or .txt, or campaign folders."`
+	Files      []string `arg:"" help:"Files ending in .html, .htm, .md or .txt, or campaign folders."`
 	Fix        bool     `help:"Apply the proposals: the unsubscribe links, your own too, become Manage subscriptions."`
 	Format     string   `help:"How the findings are printed: ${enum}." enum:"text,json,sarif" default:"text"`
 	Postal     string   `help:"The sender's postal address, which must stand in every mail; {{ sender.address }} does as well." placeholder:"TEXT"`
@@ -96,12 +185,12 @@ func templateFiles(name string) (files []string, err error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		if !isHTML(name) && filepath.Ext(name) != ".txt" {
-			return nil, fmt.Errorf("%s ends neither in .html nor in .txt", name)
+		if !isHTML(name) && !isMarkdown(name) && filepath.Ext(name) != ".txt" {
+			return nil, fmt.Errorf("%s ends in none of .html, .md and .txt", name)
 		}
 		return []string{name}, nil
 	}
-	for _, pattern := range []string{"*.html", "*.htm", "*.txt"} {
+	for _, pattern := range []string{"*.html", "*.htm", "*.md", "*.txt"} {
 		found, err := filepath.Glob(filepath.Join(name, pattern))
 		if err != nil {
 			return nil, err
@@ -109,12 +198,14 @@ func templateFiles(name string) (files []string, err error) {
 		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no .html and no .txt file", name)
+		return nil, fmt.Errorf("%s holds no .html, .md or .txt file", name)
 	}
 	return files, nil
 }
 
 func isHTML(name string) bool { return filepath.Ext(name) == ".html" || filepath.Ext(name) == ".htm" }
+
+func isMarkdown(name string) bool { return filepath.Ext(name) == ".md" }
 
 // mostTemplate is the largest file that is read, in bytes.
 const mostTemplate = 2 << 20
@@ -160,7 +251,14 @@ func (l *templateLintCommand) lint(name string) ([]lintFinding, error) {
 			findings = append(findings, lintFinding{name, p.Line, p.Column, level, p.Code, p.Mend, ""})
 		}
 	}
-	add("error", lint(campaign.WithoutLiquid(rewritten), linkrewrite.LintOptions{PostalAddress: l.Postal}))
+	problems := lint(campaign.WithoutLiquid(rewritten), linkrewrite.LintOptions{PostalAddress: l.Postal})
+	if isMarkdown(name) {
+		// The layout that Markdown gets has both.
+		problems = slices.DeleteFunc(problems, func(p linkrewrite.Problem) bool {
+			return p.Code == linkrewrite.CodeNoManageLink || p.Code == linkrewrite.CodeNoPostal
+		})
+	}
+	add("error", problems)
 	add("error", campaign.CheckFields(source))
 	if isHTML(name) {
 		add("warning", campaign.Advice(source))

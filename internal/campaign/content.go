@@ -22,16 +22,18 @@ import (
 // Content is what the author wrote. It is kept with the campaign as JSON and
 // frozen at launch.
 type Content struct {
-	Name            string             `json:"name"`
-	Class           gating.Class       `json:"class,omitempty"`             // default marketing
-	Type            string             `json:"subscription_type,omitempty"` // key or name; "": any
-	FromName        string             `json:"from_name"`
-	FromAddress     string             `json:"from_address"`
-	ReplyTo         string             `json:"reply_to,omitempty"`
-	PostalAddress   string             `json:"postal_address"`
-	Audience        Audience           `json:"audience,omitzero"`
-	DefaultLanguage string             `json:"default_language"`
-	Variants        map[string]Variant `json:"variants"` // by language
+	Name            string       `json:"name"`
+	Class           gating.Class `json:"class,omitempty"`             // default marketing
+	Type            string       `json:"subscription_type,omitempty"` // key or name; "": any
+	FromName        string       `json:"from_name"`
+	FromAddress     string       `json:"from_address"`
+	ReplyTo         string       `json:"reply_to,omitempty"`
+	PostalAddress   string       `json:"postal_address"`
+	Audience        Audience     `json:"audience,omitzero"`
+	DefaultLanguage string       `json:"default_language"`
+	// InlineCSS asks Load to write the rules of style elements into the elements.
+	InlineCSS bool               `json:"inline_css,omitempty"`
+	Variants  map[string]Variant `json:"variants"` // by language
 }
 
 // Variant is the content in one language.
@@ -41,6 +43,9 @@ type Variant struct {
 	// Markdown stands in the place of HTML, which is made from it.
 	Markdown string `json:"markdown,omitempty"`
 	Text     string `json:"text,omitempty"` // made from HTML when empty
+	// Preheader is the line that an inbox shows after the subject. Load puts it
+	// into the HTML.
+	Preheader string `json:"preheader,omitempty"`
 }
 
 // Audience narrows down whom a campaign is for. The zero value is everybody.
@@ -103,12 +108,17 @@ func Load(folder fs.FS) (Content, error) {
 			return Content{}, err
 		}
 		*source = string(text)
-		if v.Markdown != "" {
+		markdown := v.Markdown != ""
+		if markdown {
 			if v.HTML, err = fromMarkdown(v.Markdown, lang, c); err != nil {
 				return Content{}, err
 			}
 			v.Markdown = "" // the HTML is what is kept, checked and sent
 		}
+		if v.HTML, err = finish(v, markdown || c.InlineCSS); err != nil {
+			return Content{}, fmt.Errorf("variant %q: %w", lang, err)
+		}
+		v.Preheader = ""
 		if v.Text != "" {
 			text, err := readFile(folder, v.Text, maxPart)
 			if err != nil {
@@ -118,7 +128,22 @@ func Load(folder fs.FS) (Content, error) {
 		}
 		c.Variants[lang] = v
 	}
+	c.InlineCSS = false // done
 	return c, c.Validate()
+}
+
+// finish writes into the HTML what the author has asked for.
+func finish(v Variant, inline bool) (html string, err error) {
+	html = v.HTML
+	if inline {
+		if html, err = inlineCSS(html); err != nil {
+			return "", err
+		}
+	}
+	if v.Preheader != "" {
+		html = addPreheader(html, v.Preheader)
+	}
+	return html, nil
 }
 
 // jsonError says where in the text a decoder stopped.

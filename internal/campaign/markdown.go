@@ -71,6 +71,9 @@ const markdownLayout = `<!DOCTYPE html>
   .sheet h1 { margin: 0 0 16px; font-size: 28px; line-height: 34px; }
   .sheet h2 { margin: 28px 0 12px; font-size: 21px; line-height: 28px; }
   .sheet p, .sheet ul, .sheet ol, .sheet blockquote, .sheet table { margin: 0 0 16px; }
+  .sheet blockquote { padding: 4px 0 4px 16px; border-left: 4px solid #dfe5e2; }
+  .sheet blockquote p { margin: 0; }
+  .sheet ul, .sheet ol { padding-left: 24px; }
   .sheet a { color: #0b6e4f; }
   .sheet img { max-width: 100%%; height: auto; }
   @media only screen and (max-width: 480px) { .sheet { padding: 24px 20px !important; } }
@@ -78,6 +81,7 @@ const markdownLayout = `<!DOCTYPE html>
     .back { background-color: #101513 !important; }
     .sheet { background-color: #1a211e !important; color: #eef3f0 !important; }
     .sheet a { color: #58c79c !important; }
+    .sheet blockquote { border-left-color: #323c37 !important; }
     .foot, .foot a { color: #a9b6b0 !important; }
   }
 </style>
