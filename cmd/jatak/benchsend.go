@@ -30,6 +30,7 @@ type benchSendCommand struct {
 	Workers     int    `help:"How many worker processes; they share the connections." default:"1"`
 	DKIM        bool   `help:"Sign with RSA-2048." name:"dkim"`
 	Postfix     string `help:"The folder with Postfix's smtp-sink and smtp-source (script/postfix-tools)." required:"" type:"existingdir"`
+	CPUProfile  string `help:"Write a CPU profile of the first worker to a file." name:"cpu-profile" placeholder:"FILE"`
 	JSON        bool   `help:"Print one JSON object on stdout." name:"json"`
 }
 
@@ -218,8 +219,11 @@ func (b *benchSendCommand) send(ctx context.Context, c *console, db *postgres.DB
 		return err
 	}
 	var workers []*exec.Cmd
-	for range b.Workers {
+	for i := range b.Workers {
 		command := exec.CommandContext(ctx, self, "worker")
+		if b.CPUProfile != "" && i == 0 {
+			command.Args = append(command.Args, "--cpu-profile", b.CPUProfile)
+		}
 		command.Env, command.Stderr = environment, c.err
 		if err := command.Start(); err != nil {
 			return err
@@ -228,7 +232,7 @@ func (b *benchSendCommand) send(ctx context.Context, c *console, db *postgres.DB
 	}
 	defer func() {
 		for _, w := range workers {
-			_ = w.Process.Kill()
+			_ = w.Process.Signal(os.Interrupt)
 			_ = w.Wait()
 		}
 	}()

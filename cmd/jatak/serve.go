@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/pprof"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,10 +82,22 @@ type workerCommand struct {
 	Public   settings.Public   `embed:""`
 	Secrets  settings.Secrets  `embed:""`
 	Sending  sending           `embed:""`
+	Profile  string            `help:"Write a CPU profile to a file, for go tool pprof." name:"cpu-profile" placeholder:"FILE"`
 }
 
 // Run works until it is told to stop.
 func (w *workerCommand) Run(ctx context.Context, c *console) error {
+	if w.Profile != "" {
+		f, err := os.Create(w.Profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	keys, err := managelink.ParseKeys(w.Secrets.Keys)
 	if err != nil {
 		return fmt.Errorf("JATAK_SECRET_KEYS: %w", err)
