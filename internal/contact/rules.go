@@ -22,6 +22,7 @@ const (
 	SettingSendPace       gating.Setting = "send-pace"
 	SettingFailureLimit   gating.Setting = "failure-limit"
 	SettingTimeZone       gating.Setting = "time-zone"
+	SettingConfirmAbove   gating.Setting = "confirm-above"
 )
 
 // Rules are those settings.
@@ -42,6 +43,9 @@ type Rules struct {
 	SendPace      float64        // mails a second of all campaigns together; 0: as fast as can be
 	FailureLimit  int            // percent of failures that pauses a campaign; 0: none does
 	TimeZone      *time.Location // that the console tells times in
+	// ConfirmAbove is how many people a launch may reach before the console asks
+	// for the number to be typed.
+	ConfirmAbove int64
 }
 
 // RuleDefaults lists every such setting.
@@ -57,6 +61,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingSendPace, Default: "unlimited"},
 		{Name: SettingFailureLimit, Default: "20"},
 		{Name: SettingTimeZone, Default: "UTC"},
+		{Name: SettingConfirmAbove, Default: "1000"},
 	}
 }
 
@@ -142,6 +147,12 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		} else {
 			r.PostalAddress = value
 		}
+	case SettingConfirmAbove:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%s is a whole number of people, not %q", name, value)
+		}
+		r.ConfirmAbove = n
 	case SettingTimeZone:
 		zone, err := time.LoadLocation(value)
 		if err != nil || value == "" || value == "Local" {
