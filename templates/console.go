@@ -151,12 +151,13 @@ func (p page) Date(t time.Time) template.HTML {
 // Zone names the time zone that the page's times are in.
 func (p page) Zone() string { return p.Console.Zone.String() }
 
-// LanguageName is what a language calls itself, or its code when we have no words
-// in it.
-func (s *Set) LanguageName(code string) string {
+// LanguageName names a language in another, or returns its code when we have no
+// name for it.
+func (s *Set) LanguageName(lang, code string) string {
 	base, _, _ := strings.Cut(code, "-")
 	for _, known := range []string{code, base} {
-		if name := s.words[known]["language"]; name != "" {
+		key := "console.lang." + strings.ToLower(known)
+		if name := s.Text(lang, key); name != key {
 			return name
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -270,7 +271,7 @@ func (s *site) campaign(w http.ResponseWriter, r *http.Request) {
 func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, c campaign.Campaign, problem string) {
 	p := campaignPage{Draft: c.Launched.IsZero(), From: c.Content.FromName + " <" + c.Content.FromAddress + ">"}
 	for _, lang := range c.Content.Languages() {
-		p.Languages = append(p.Languages, s.Templates.LanguageName(lang))
+		p.Languages = append(p.Languages, s.Templates.LanguageName(s.lang(r), lang))
 	}
 	if p.Draft {
 		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
@@ -375,10 +376,14 @@ func (s *site) peopleLink(r *http.Request, id campaign.ID, filter url.Values, n 
 	return fmt.Sprintf("/campaigns/%d/people?%s", id, filter.Encode())
 }
 
+var mailboxes = regexp.MustCompile(`[^\s<>@]+@`)
+
 // trouble says a kind of reply in words: those of its RFC 3463 code, or of its
 // class.
 func (s *site) trouble(r *http.Request, id campaign.ID, t campaign.Trouble, filter url.Values) troubleRow {
 	row := troubleRow{Trouble: t, Words: s.replyWords(r, t.Code, t.Enhanced), Link: s.peopleLink(r, id, filter, t.Count)}
+	// They are told of many at once: no address belongs there.
+	row.Reply = mailboxes.ReplaceAllString(t.Reply, "…@")
 	row.Mark = strings.TrimSpace(t.Enhanced)
 	if t.Code != 0 {
 		row.Mark = strings.TrimSpace(strconv.Itoa(t.Code) + " " + t.Enhanced)
@@ -513,6 +518,9 @@ func (s *site) copyCampaign(w http.ResponseWriter, r *http.Request) {
 
 // rate writes how many mails a second leave.
 func (s *site) rate(r *http.Request, perSecond float64) string {
+	if perSecond < 1 {
+		return s.text(r, "console.rate.minute", s.decimal(r, 60*perSecond))
+	}
 	return s.text(r, "console.rate", s.decimal(r, perSecond))
 }
 

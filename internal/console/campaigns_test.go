@@ -1,12 +1,16 @@
 package console_test
 
 import (
+	"bufio"
+	"context"
 	"encoding/csv"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/staff"
@@ -222,7 +227,7 @@ func TestALargeLaunchAsksForTheNumber(t *testing.T) {
 		return b.do("POST", path+"launch", form).Code
 	}
 	check := b.do("GET", path+"check", nil)
-	if !strings.Contains(check.Body.String(), "Send to 30 people in Dansk and English") {
+	if !strings.Contains(check.Body.String(), "Send to 30 people in Danish and English") {
 		t.Fatalf("the check: %s", check.Body)
 	}
 	for number, want := range map[string]int{"": http.StatusBadRequest, "31": http.StatusBadRequest} {
@@ -289,5 +294,81 @@ func TestTheListFindsCampaigns(t *testing.T) {
 		if got := strings.Count(w.Body.String(), `class="main-cell"`); w.Code != http.StatusOK || got != want {
 			t.Errorf("/%s answers %d with %d campaigns, want %d", query, w.Code, got, want)
 		}
+	}
+}
+
+// counted counts the looks at a campaign's progress.
+type counted struct {
+	*postgres.DB
+	looks atomic.Int64
+}
+
+func (c *counted) Progress(ctx context.Context, id campaign.ID, now time.Time) (campaign.Progress, error) {
+	c.looks.Add(1)
+	return c.DB.Progress(ctx, id, now)
+}
+
+// However many watch a campaign, the database is asked once, and all are told
+// the same.
+func TestManyViewersCostOneLook(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.town(300)
+	id := o.newsletter("June")
+	o.send(id, time.Now(), false)
+	b := o.as(staff.Viewer)
+	store := &counted{DB: o.db}
+	handler, err := console.New(console.Options{Store: store, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	const viewers = 8
+	var streams []*bufio.Reader
+	for range viewers {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("%s/campaigns/%d/events", server.URL, id), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(&http.Cookie{Name: "jatak_session", Value: b.cookies["jatak_session"]})
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		streams = append(streams, bufio.NewReader(response.Body))
+	}
+	told := func() (first string) {
+		for i, stream := range streams {
+			line, err := stream.ReadString('\n')
+			if err == nil {
+				_, err = stream.ReadString('\n')
+			}
+			if err != nil || !strings.HasPrefix(line, "data: ") {
+				t.Fatalf("viewer %d is told %q, %v", i, line, err)
+			}
+			if i > 0 && line != first {
+				t.Errorf("viewer %d is told something else than the first", i)
+			}
+			first = line
+		}
+		return first
+	}
+	if all := told(); !strings.Contains(all, "live-books") || !strings.Contains(all, "live-state") {
+		t.Errorf("at first everything is told, not %s", all)
+	}
+	before := store.looks.Load()
+	if err := o.db.Pause(t.Context(), id, "lunch"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first may be of a look before the pause
+		news := told()
+		if strings.Contains(news, "live-state") {
+			break
+		}
+	}
+	if looks := store.looks.Load() - before; looks > 4 {
+		t.Errorf("%d viewers cost %d looks", viewers, looks)
 	}
 }

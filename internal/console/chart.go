@@ -34,8 +34,8 @@ func width(count, of int64) float64 {
 
 // The size of a chart in its own units.
 const (
-	chartWidth  = 720
-	chartHeight = 180
+	chartWidth  = 360
+	chartHeight = 160
 	chartLeft   = 8
 	chartTop    = 22
 	chartBottom = 26

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
@@ -203,7 +204,7 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		if n == 0 {
 			continue
 		}
-		b := newBar(s.Templates.ReasonText(s.lang(r), reason), "good", n, p.Audience, s.peopleLink(r, p.ID, url.Values{"reason": {string(reason)}}, n))
+		b := newBar(s.reasonLine(r, reason), "good", n, p.Audience, s.peopleLink(r, p.ID, url.Values{"reason": {string(reason)}}, n))
 		if !reason.Blocks() {
 			p.Gets = append(p.Gets, b)
 			continue
@@ -227,13 +228,24 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 	}
 	var names []string
 	for _, lang := range slices.Sorted(maps.Keys(g.Languages)) {
-		name := s.Templates.LanguageName(lang)
-		p.Languages, names = append(p.Languages, languageCount{name, g.Languages[lang]}), append(names, name)
+		name := s.Templates.LanguageName(s.lang(r), lang)
+		p.Languages, names = append(p.Languages, languageCount{capital(name), g.Languages[lang]}), append(names, name)
 	}
 	p.Named = s.inWords(r, names)
 	if g.Pace > 0 {
 		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
 	}
+}
+
+// reasonLine is a reason as the beginning of a line.
+func (s *site) reasonLine(r *http.Request, reason gating.Reason) string {
+	return capital(s.Templates.ReasonText(s.lang(r), reason))
+}
+
+// capital writes the first letter large, for the beginning of a line.
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // seen names a report: a launch says which it rests on.

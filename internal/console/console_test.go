@@ -213,7 +213,7 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 		t.Fatalf("the draft (%d): %s", page.Code, page.Body)
 	}
 	check := b.do("GET", fmt.Sprintf("/campaigns/%d/check", o.id), nil)
-	if !strings.Contains(check.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)) || !strings.Contains(check.Body.String(), "Send til 2 personer på English") {
+	if !strings.Contains(check.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)[1:]) || !strings.Contains(check.Body.String(), "Send til 2 personer på engelsk") {
 		t.Errorf("the check (%d): %s", check.Code, check.Body)
 	}
 	act := func(action string) *httptest.ResponseRecorder {

@@ -122,7 +122,7 @@ func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []s
 	case "-":
 		words = append(words, s.text(r, "console.report.no_language"))
 	default:
-		words = append(words, s.Templates.LanguageName(f.Language))
+		words = append(words, s.Templates.LanguageName(s.lang(r), f.Language))
 	}
 	if f.Code != 0 {
 		words = append(words, strconv.Itoa(f.Code))

@@ -117,7 +117,7 @@ func (s *site) fillReport(r *http.Request, p *reportPage, found parts) {
 	p.Lines = slices.DeleteFunc(p.Lines, func(b bar) bool { return b.Count == 0 })
 	for _, reason := range gating.Reasons() {
 		if n := p.Books.Blocked[reason]; n > 0 {
-			p.Blocked = append(p.Blocked, newBar(s.Templates.ReasonText(lang, reason), "", n, p.Books.Audience,
+			p.Blocked = append(p.Blocked, newBar(s.reasonLine(r, reason), "", n, p.Books.Audience,
 				s.peopleLink(r, p.ID, url.Values{"state": {string(campaign.Blocked)}, "reason": {string(reason)}}, n)))
 		}
 	}
@@ -142,7 +142,7 @@ func (s *site) fillReport(r *http.Request, p *reportPage, found parts) {
 			value = "-"
 		}
 		row := s.part(r, p.ID, l, url.Values{"language": {value}})
-		row.Label = s.Templates.LanguageName(l.Name)
+		row.Label = capital(s.Templates.LanguageName(s.lang(r), l.Name))
 		if l.Name == "" {
 			row.Label = s.text(r, "console.report.no_language")
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -293,14 +292,17 @@ func (db *DB) isSmallDomain(ctx context.Context, domain string) bool {
 }
 
 // LastRate returns how many mails a second the last campaigns that finished
-// were sent at, 0 when there was none.
+// were sent at, 0 when there was none. The last twentieth, which waits for slow
+// servers, does not count.
 func (db *DB) LastRate(ctx context.Context) (perSecond float64, err error) {
 	err = db.pool.QueryRow(ctx, `
-		SELECT coalesce(sum(sent.n) / nullif(sum(extract(epoch FROM c.finished_at - c.launched_at)), 0), 0)::float8
-		FROM (SELECT id, launched_at, finished_at FROM campaign WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 3) c
-		CROSS JOIN LATERAL (SELECT count(*) AS n FROM delivery d WHERE d.campaign_id = c.id AND d.state = 'sent') sent
+		SELECT coalesce(sum(0.95 * sent.n) / nullif(sum(extract(epoch FROM sent.most_at - c.launched_at)), 0), 0)::float8
+		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 3) c
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS n, percentile_disc(0.95) WITHIN GROUP (ORDER BY d.changed_at) AS most_at
+			FROM delivery d WHERE d.campaign_id = c.id AND d.state = 'sent') sent
 		WHERE sent.n > 0`).Scan(&perSecond)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err != nil {
 		return 0, fmt.Errorf("read the rate of the last campaigns: %w", err)
 	}
 	return perSecond, nil
