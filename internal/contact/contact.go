@@ -26,6 +26,7 @@ type Contact struct {
 	LastName  string
 	Company   string
 	Language  string // BCP 47, lower case; "" when unknown
+	TimeZone  string // IANA name; "" when unknown
 	Left      bool
 }
 

@@ -2,6 +2,7 @@ package contact
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	SettingPostalAddress  gating.Setting = "postal-address"
 	SettingSendPace       gating.Setting = "send-pace"
 	SettingFailureLimit   gating.Setting = "failure-limit"
+	SettingComplaintLimit gating.Setting = "complaint-limit"
 )
 
 // Rules are those settings.
@@ -40,6 +42,8 @@ type Rules struct {
 	PostalAddress string
 	SendPace      float64 // mails a second of all campaigns together; 0: as fast as can be
 	FailureLimit  int     // percent of failures that pauses a campaign; 0: none does
+	// ComplaintLimit is the percent of spam complaints that does; 0: none.
+	ComplaintLimit float64
 }
 
 // RuleDefaults lists every such setting.
@@ -54,6 +58,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingPostalAddress},
 		{Name: SettingSendPace, Default: "unlimited"},
 		{Name: SettingFailureLimit, Default: "20"},
+		{Name: SettingComplaintLimit, Default: "0.3"},
 	}
 }
 
@@ -114,6 +119,17 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 			return fmt.Errorf("%s is off, or a number of percent from 1 to 100, not %q", name, value)
 		}
 		r.FailureLimit = percent
+	case SettingComplaintLimit:
+		percent, err := strconv.ParseFloat(value, 64)
+		if value == "off" {
+			percent, err = 0, nil
+		} else if !(percent >= 0.01 && percent <= 100) {
+			err = strconv.ErrRange
+		}
+		if err != nil {
+			return fmt.Errorf("%s is off, or a number of percent from 0.01 to 100, not %q", name, value)
+		}
+		r.ComplaintLimit = percent
 	case SettingSendPace:
 		pace, err := ParsePace(value)
 		if err != nil {
@@ -190,4 +206,21 @@ func ParsePace(s string) (perSecond float64, err error) {
 		return 0, fmt.Errorf("is unlimited, or mails in a time such as 50/s, 600/m, 20000/h or 100000/d, not %q", s)
 	}
 	return float64(n) / seconds, nil
+}
+
+// PaceText writes a pace as ParsePace reads it, in the shortest unit of time that
+// needs no fractions, or else by the day.
+func PaceText(perSecond float64) string {
+	if perSecond == 0 {
+		return "unlimited"
+	}
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
+		if n := perSecond * unit.seconds; n >= 1 && math.Abs(n-math.Round(n)) < 1e-6*n {
+			return fmt.Sprintf("%.0f/%s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.0f/d", perSecond*86400)
 }
