@@ -23,6 +23,7 @@ const (
 	SettingSendPace       gating.Setting = "send-pace"
 	SettingFailureLimit   gating.Setting = "failure-limit"
 	SettingComplaintLimit gating.Setting = "complaint-limit"
+	SettingTimeZone       gating.Setting = "time-zone"
 )
 
 // Rules are those settings.
@@ -44,6 +45,7 @@ type Rules struct {
 	FailureLimit  int     // percent of failures that pauses a campaign; 0: none does
 	// ComplaintLimit is the percent of spam complaints that does; 0: none.
 	ComplaintLimit float64
+	TimeZone       *time.Location // that the console tells times in
 }
 
 // RuleDefaults lists every such setting.
@@ -59,6 +61,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingSendPace, Default: "unlimited"},
 		{Name: SettingFailureLimit, Default: "20"},
 		{Name: SettingComplaintLimit, Default: "0.3"},
+		{Name: SettingTimeZone, Default: "UTC"},
 	}
 }
 
@@ -155,6 +158,12 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		} else {
 			r.PostalAddress = value
 		}
+	case SettingTimeZone:
+		zone, err := time.LoadLocation(value)
+		if err != nil || value == "" || value == "Local" {
+			return fmt.Errorf("%s is a zone of the IANA list such as Europe/Copenhagen, not %q", name, value)
+		}
+		r.TimeZone = zone
 	default:
 		return fmt.Errorf("there is no setting %q", name)
 	}
