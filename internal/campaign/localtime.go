@@ -3,6 +3,8 @@ package campaign
 import (
 	"fmt"
 	"time"
+
+	"github.com/jatak-mail/jatak/internal/contact"
 )
 
 // LocalTime is a time of day on a date, wherever one is. The zero value is none.
@@ -13,7 +15,7 @@ type LocalTime struct {
 
 // NewLocalTime reads a time such as 2026-12-01 09:00.
 func NewLocalTime(text, zone string) (LocalTime, error) {
-	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
+	if !contact.IsZone(zone) {
 		return LocalTime{}, fmt.Errorf("%q is no IANA time zone; write one like Europe/Copenhagen", zone)
 	}
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02T15:04"} {
@@ -37,18 +39,13 @@ func (l LocalTime) First() time.Time { return l.Clock.Add(-earliest) }
 // empty or nobody knows it. A time that clocks leave out in spring is that of an
 // hour later, as package time has it.
 func (l LocalTime) In(zone string) time.Time {
+	if !contact.IsZone(zone) {
+		zone = l.Zone
+	}
 	location, err := time.LoadLocation(zone)
-	if zone == "" || zone == "Local" || err != nil {
-		if location, err = time.LoadLocation(l.Zone); err != nil {
-			location = time.UTC
-		}
+	if err != nil {
+		location = time.UTC // NewLocalTime has seen the zone: it was taken off the list since
 	}
 	c := l.Clock
 	return time.Date(c.Year(), c.Month(), c.Day(), c.Hour(), c.Minute(), 0, 0, location)
-}
-
-// IsZone reports whether there is an IANA time zone of that name.
-func IsZone(name string) bool {
-	_, err := time.LoadLocation(name)
-	return err == nil && name != "" && name != "Local"
 }

@@ -160,7 +160,7 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		}
 	case SettingTimeZone:
 		zone, err := time.LoadLocation(value)
-		if err != nil || value == "" || value == "Local" {
+		if err != nil || !IsZone(value) {
 			return fmt.Errorf("%s is a zone of the IANA list such as Europe/Copenhagen, not %q", name, value)
 		}
 		r.TimeZone = zone
