@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,6 +131,9 @@ func Providers() []string {
 
 var domainName = regexp.MustCompile(`^[\p{L}\p{N}]([\p{L}\p{N}-]*[\p{L}\p{N}])?(\.[\p{L}\p{N}]([\p{L}\p{N}-]*[\p{L}\p{N}])?)+$`)
 
+// relayName is a host, or an IPv6 address in brackets, with a port; or a socket.
+var relayName = regexp.MustCompile(`^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):[0-9]{1,5}$|^/`)
+
 // Bounds of a limit.
 const (
 	mostLimitName   = 253 // RFC 1035 section 2.3.4
@@ -159,7 +161,7 @@ func (l Limit) Validate() error {
 		return fmt.Errorf("the limit bounds nothing; give a pace, connections or a warm-up")
 	}
 	if l.Kind == RelayLimit {
-		if _, _, err := net.SplitHostPort(l.Name); err != nil && !strings.HasPrefix(l.Name, "/") {
+		if !relayName.MatchString(l.Name) {
 			return fmt.Errorf("%q is no relay; write host and port, such as mail.example.org:587", l.Name)
 		}
 	} else if len(l.Domains) == 0 && providers()[l.Name] == nil && !domainName.MatchString(l.Name) {
