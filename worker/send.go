@@ -73,7 +73,8 @@ const waited = -1
 
 // sendSome claims and sends a few rows; it returns how many it claimed, or waited.
 func (w *Worker) sendSome(ctx context.Context, p *prepared, batch, most int, inFlight *sync.WaitGroup) (int, error) {
-	if err := w.Pool.Ready(ctx); err != nil {
+	route, err := w.Pool.Ready(ctx, p.messageDomain)
+	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
 	limit, err := w.reserve(ctx, most)
@@ -110,7 +111,7 @@ func (w *Worker) sendSome(ctx context.Context, p *prepared, batch, most int, inF
 			continue
 		}
 		inFlight.Add(1)
-		if err := w.hand(ctx, p, row, o, inFlight.Done); err != nil {
+		if err := w.hand(ctx, p, route, row, o, inFlight.Done); err != nil {
 			inFlight.Done()
 			return 0, w.giveBack(ctx, workerID, p.id, batch, rows[i:], err)
 		}
@@ -138,7 +139,7 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 
 // hand renders a mail and hands it to a connection. After an error nothing has
 // left.
-func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
+func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
 	*buffer = p.render((*buffer)[:0], row.Recipient, w.Now())
 	data, err := w.Signers.Sign(p.messageDomain, *buffer)
@@ -146,7 +147,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o 
 		mailBuffers.Put(buffer)
 		return err
 	}
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data}
+	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data, Route: route}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row.Attempts)

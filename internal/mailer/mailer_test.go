@@ -364,7 +364,7 @@ func TestUnreachableRelayIsNamedAndNothingIsTaken(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close() // nobody listens there now
 	s := newSender(t, "smtp://"+address)
-	err = s.pool.Ready(t.Context())
+	_, err = s.pool.Ready(t.Context(), "jatak.example")
 	var unreachable *UnreachableError
 	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Ready: %v", err)
