@@ -111,9 +111,9 @@ func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules conta
 	if err != nil {
 		return nil, err
 	}
-	from := w.BounceAddress
-	if from == "" {
-		from = string(rules.SenderAddress)
+	from := string(rules.SenderAddress)
+	if w.BounceAddress != "" {
+		from = w.Keys.ReturnPath(w.BounceAddress, int64(n.Recipient.ID), 0)
 	}
 	data, err := w.Signers.Sign(rules.SenderAddress.Domain(), template.Append(nil, mailer.Values{
 		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: w.Now(),

@@ -147,7 +147,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row
 		mailBuffers.Put(buffer)
 		return err
 	}
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data, Route: route}
+	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, Route: route}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row.Attempts)

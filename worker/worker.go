@@ -45,7 +45,8 @@ type Options struct {
 	PublicURL string
 	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.
 	UnsubscribeMailbox string
-	// BounceAddress is the MAIL FROM of every mail; "" uses the campaign's From.
+	// BounceAddress takes what comes back: each mail's MAIL FROM is made of it
+	// and a token. "" uses the campaign's From.
 	BounceAddress  string
 	ManageLinkLife time.Duration // default 60 days
 

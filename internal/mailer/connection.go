@@ -143,8 +143,8 @@ func (c *connection) appendEnvelope(dst []byte, m *Mail) (commands []byte, ends 
 	}
 	if c.notifies {
 		dst = append(dst, " RET=HDRS"...)
-		if m.EnvelopeID != "" {
-			dst = appendXtext(append(dst, " ENVID="...), m.EnvelopeID)
+		if id := messageID(m.Data); len(id) > 0 {
+			dst = appendXtext(append(dst, " ENVID="...), id)
 		}
 	}
 	dst = append(dst, "\r\n"...)
@@ -163,19 +163,30 @@ func (c *connection) appendEnvelope(dst []byte, m *Mail) (commands []byte, ends 
 	return dst, ends
 }
 
+// messageID returns what names a message: its Message-ID without brackets, or
+// nothing.
+func messageID(data []byte) []byte {
+	header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+	_, id, _ := bytes.Cut(header, []byte("\r\nMessage-ID: <"))
+	id, _, _ = bytes.Cut(id, []byte(">"))
+	return id
+}
+
 // longestEnvelopeID is RFC 3461 section 4.4's.
 const longestEnvelopeID = 100
 
-// appendXtext appends text as RFC 3461 section 4 writes it.
-func appendXtext(dst []byte, s string) []byte {
-	for i := range min(len(s), longestEnvelopeID) {
-		if c := s[i]; c > ' ' && c < 0x7f && c != '+' && c != '=' {
+// appendXtext appends text as RFC 3461 section 4 writes it, if it is short
+// enough for an envelope id.
+func appendXtext(dst, text []byte) []byte {
+	begin := len(dst)
+	for _, c := range text {
+		if c > ' ' && c < 0x7f && c != '+' && c != '=' {
 			dst = append(dst, c)
-			continue
+		} else {
+			dst = fmt.Appendf(dst, "+%02X", c)
 		}
-		dst = fmt.Appendf(dst, "+%02X", s[i])
 	}
-	return dst
+	return dst[:min(len(dst), begin+longestEnvelopeID)]
 }
 
 // errLost says that the connection broke before the mail was handed over.

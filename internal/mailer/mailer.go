@@ -44,9 +44,6 @@ type Mail struct {
 	Data []byte
 	// Route is from Pool.Ready; nil lets the pool choose one by From.
 	Route *Route
-	// EnvelopeID names the mail in notifications that the relay is asked for
-	// (RFC 3461); "" for none.
-	EnvelopeID string
 	// Done is called once, from another goroutine, with what became of it.
 	Done func(Outcome)
 
