@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -97,10 +98,10 @@ func (p *Pool) choose(g *group, mails int64, except *relayState) *Route {
 		}
 		busy := 0.0
 		switch {
+		case t.relay.isStuck(now):
+			busy = math.MaxFloat64
 		case !g.weighted:
 			busy = t.relay.load()
-		case t.relay.isStuck(now):
-			busy = 1
 		}
 		if best == nil || cmp.Or(cmp.Compare(busy, bestBusy), cmp.Compare(t.share(), best.share())) < 0 {
 			best, bestBusy = t, busy
@@ -137,13 +138,14 @@ func (r *relayState) load() float64 {
 	return float64(busy) / float64(r.Connections)
 }
 
-// longestStuck is how long mails wait for a relay that takes none before others
-// get its share.
+// longestStuck is how long a relay may hold all its connections without taking
+// a mail before others get its part.
 const longestStuck = time.Second
 
-// isStuck reports whether mails wait, and none was taken for a while.
+// isStuck reports whether every connection is busy, and none has come to its
+// next mail for a while.
 func (r *relayState) isStuck(now time.Time) bool {
-	return r.waiting.Load() > 0 && r.idle.Load() == 0 && now.UnixNano()-r.taken.Load() > int64(longestStuck)
+	return r.open.Load() > 0 && r.idle.Load() == 0 && now.UnixNano()-r.taken.Load() > int64(longestStuck)
 }
 
 // unreachable returns an error when every relay of the group has failed and is

@@ -21,7 +21,7 @@ type Message struct {
 	// BODY=8BITMIME and NOTIFY=NEVER.
 	MailParameters, RcptParameters string
 	Data                           string // with CRLF line ends, dots undoubled
-	At       time.Time
+	At                             time.Time
 }
 
 // Do is what the sink does at a point of a conversation.
@@ -203,10 +203,11 @@ func (s *Sink) converse(conn net.Conn) {
 				say("500 5.5.1 not here")
 				continue
 			}
+			say("250-sink.test") // RFC 5321 section 4.1.1.1: extensions follow on further lines
 			for _, e := range s.hello {
 				say("250-" + e)
 			}
-			say("250 OK")
+			say("250 HELP")
 		case "AUTH":
 			mechanism, _, _ := strings.Cut(rest, " ")
 			_, alive = answer("AUTH", mechanism, "235 2.7.0 welcome")
