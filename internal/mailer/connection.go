@@ -234,11 +234,16 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 	for i := range 3 {
 		r, err := c.read()
 		switch {
+		case err != nil && refused != nil:
+			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
 		case refused == nil && !accepts(r, i):
 			refused = &r
 			c.reset = i > 0
+			if r.code == 421 {
+				return c.outcome(r), nil // the relay closes, and answers no more
+			}
 		case refused != nil && i == 2 && r.code == 354:
 			// RFC 2920 section 3.1: end the message that nobody is to get.
 			if _, err := c.command(".\r\n"); err != nil {
