@@ -62,19 +62,25 @@ func TestWithoutWeightsMailsGoWhereThereIsRoom(t *testing.T) {
 	quick := mailertest.New(t, nil)
 	s := newSender(t, slow.URL("max_conns=1"), quick.URL("max_conns=1"))
 	t.Cleanup(func() { close(wait) }) // before the pool is closed
+	left := make(chan Outcome, 200)
 	for _, to := range addresses(200) {
 		route, err := s.pool.Ready(t.Context(), "jatak.example")
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.submit(&Mail{To: to, Data: []byte("\r\n"), Route: route})
+		m := &Mail{To: to, Data: []byte("\r\n"), Route: route, Done: func(o Outcome) { left <- o }}
+		if err := s.pool.Submit(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
 	}
-	deadline := time.After(20 * time.Second)
-	for len(quick.Messages()) < 190 {
+	for n := range 198 { // one hangs, and one may have been announced behind it
 		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("%d mails have left by the quick relay while the other hangs", len(quick.Messages()))
+		case o := <-left:
+			if o.Kind != Accepted || o.Relay != quick.Addr() {
+				t.Errorf("%+v", o)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d mails have left by the quick relay while the other hangs", n)
 		}
 	}
 }
@@ -324,17 +330,16 @@ func TestConnectionCarriesSoManyMails(t *testing.T) {
 
 // slots is a share of connections that a test sets.
 type slots struct {
-	share atomic.Int64
-	mu    sync.Mutex
-	taken int
-	most  int
-	asked int
+	share    atomic.Int64
+	released chan struct{}
+	mu       sync.Mutex
+	taken    int
+	most     int
 }
 
 func (s *slots) Acquire(_ context.Context, _ string, most int) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked++
 	if s.taken >= int(s.share.Load()) {
 		return false, nil
 	}
@@ -347,6 +352,13 @@ func (s *slots) Release(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken--
+	s.released <- struct{}{}
+}
+
+func (s *slots) now() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
 }
 
 func (s *slots) Share(string, int) int { return int(s.share.Load()) }
@@ -354,7 +366,7 @@ func (s *slots) Share(string, int) int { return int(s.share.Load()) }
 func TestConnectionsAreSharedBetweenProcesses(t *testing.T) {
 	t.Parallel()
 	sink := mailertest.New(t, nil)
-	shared := &slots{}
+	shared := &slots{released: make(chan struct{}, 100)}
 	s := newSenderWith(t, Options{Slots: shared}, sink.URL("max_conns=8"))
 	waiting, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -363,30 +375,26 @@ func TestConnectionsAreSharedBetweenProcesses(t *testing.T) {
 	}
 	shared.share.Store(3)
 	s.sendFrom("jatak.example", addresses(300)...)
+	shared.mu.Lock()
 	if shared.most > 3 {
 		t.Errorf("%d connections at once, and 3 are ours", shared.most)
 	}
+	shared.mu.Unlock()
 	shared.share.Store(1)
 	s.outcomes = map[string]Outcome{}
 	s.sendFrom("jatak.example", addresses(100)...)
 	s.wantAccepted(addresses(100)...)
-	if shared.taken > 1 {
-		// The last of them ends after its last mail.
-		deadline := time.Now().Add(10 * time.Second)
-		for taken := 2; taken > 1; {
-			shared.mu.Lock()
-			taken = shared.taken
-			shared.mu.Unlock()
-			if time.Now().After(deadline) {
-				t.Fatalf("%d connections are kept, and 1 is ours", taken)
-			}
-			time.Sleep(5 * time.Millisecond)
+	for shared.now() > 1 {
+		select {
+		case <-shared.released: // the last of them ends after its last mail
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d connections are kept, and 1 is ours", shared.now())
 		}
 	}
 	if err := s.pool.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if shared.taken != 0 {
-		t.Errorf("%d connections were not given back", shared.taken)
+	if n := shared.now(); n != 0 {
+		t.Errorf("%d connections were not given back", n)
 	}
 }
