@@ -218,6 +218,17 @@ func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pa
 	return all
 }
 
+// charge books a mail on a relay that has taken it in another's place.
+func (p *pacer) charge(relay string) {
+	l, limited := p.current().limits.Relays[relay]
+	if !limited || l.Rate(p.now()) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p.giveBack(ctx, -1, []pace.Bucket{bucket("relay:"+relay, l.Rate(p.now()))})
+}
+
 // giveBack returns tokens that were not used.
 func (p *pacer) giveBack(ctx context.Context, n int, buckets []pace.Bucket) {
 	if err := p.limiter.GiveBack(ctx, n, buckets...); err != nil {

@@ -305,3 +305,43 @@ func TestOldDeferralsFail(t *testing.T) {
 		t.Errorf("books %+v", books)
 	}
 }
+
+// Four workers share the connections and the pace of one relay exactly.
+func TestRelayLimitIsShared(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 240)
+	var mu sync.Mutex
+	atOnce, most := 0, 0
+	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		switch at {
+		case "DATA":
+			atOnce++
+			most = max(most, atOnce)
+		case "DOT":
+			atOnce--
+		}
+		return nil
+	})
+	relay, _, _ := strings.Cut(strings.TrimPrefix(sink.URL(""), "smtp://"), "?")
+	if err := h.db.SetLimit(t.Context(), campaign.Limit{Kind: campaign.RelayLimit, Name: relay, PerSecond: 60, Connections: 3}, "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		h.start(sink.URL("max_conns=8"), nil)
+	}
+	if books := h.finished(h.launch()); books.Sent != 240 {
+		t.Errorf("books %+v", books)
+	}
+	once(t, sink, 240)
+	at := arrivals(sink, "example.org")
+	took := at[len(at)-1].Sub(at[0])
+	if allowed := 60*took.Seconds() + 4; float64(len(at)) > allowed {
+		t.Errorf("%d mails in %s at 60/s", len(at), took)
+	}
+	if most > 3 {
+		t.Errorf("%d connections were busy at once, 3 may be", most)
+	}
+	t.Logf("%d mails in %s at 60/s, over %d connections at most", len(at), took.Round(time.Millisecond), most)
+}

@@ -131,14 +131,15 @@ const waited = -1
 // The context ends when the campaign is stopped.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := w.Now()
-	if err := w.Pool.Ready(ctx); err != nil {
+	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
 	limit, err := w.reserve(ctx, v.claim)
 	if err != nil {
 		return 0, err
 	}
-	allowance, err := w.allow(ctx, v, limit)
+	allowance, err := w.allow(ctx, v, route.Relay, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -172,7 +173,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 			w.recorder.add(o, recorded)
 			continue
 		}
-		if err := w.hand(ctx, v.p, row, o, recorded); err != nil {
+		if err := w.hand(ctx, v.p, route, row, o, recorded); err != nil {
 			v.inFlight.Done()
 			return 0, w.takeBack(ctx, request, allowance, rows[i:], err)
 		}
@@ -201,8 +202,8 @@ type allowance struct {
 
 // allow asks for n mails, for which places in the window are taken already; it
 // gives back those it cannot use.
-func (w *Worker) allow(ctx context.Context, v *visit, n int) (a allowance, err error) {
-	a = allowance{to: v.to, buckets: w.pacer.buckets(v.batch.Campaign, "", v.to)}
+func (w *Worker) allow(ctx context.Context, v *visit, relay string, n int) (a allowance, err error) {
+	a = allowance{to: v.to, buckets: w.pacer.buckets(v.batch.Campaign, relay, v.to)}
 	places := n
 	if v.to != nil && v.to.connections > 0 {
 		places, err = w.pacer.slots.AcquireSome(ctx, slotsTo(v.to), n, v.to.connections)
@@ -281,7 +282,7 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 
 // hand renders a mail and hands it to a connection. After an error nothing has
 // left.
-func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
+func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
 	*buffer = p.render((*buffer)[:0], row.Recipient, w.Now())
 	data, err := w.Signers.Sign(p.messageDomain, *buffer)
@@ -289,11 +290,14 @@ func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o 
 		mailBuffers.Put(buffer)
 		return err
 	}
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data}
+	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, Route: route}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row)
 		w.heed(row.Lane, reply)
+		if reply.Relay != route.Relay {
+			w.pacer.charge(reply.Relay)
+		}
 		w.judge(p, o)
 		w.recorder.add(o, recorded)
 	}

@@ -46,7 +46,8 @@ type Options struct {
 	PublicURL string
 	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.
 	UnsubscribeMailbox string
-	// BounceAddress is the MAIL FROM of every mail; "" uses the campaign's From.
+	// BounceAddress takes what comes back: each mail's MAIL FROM is made of it
+	// and a token. "" uses the campaign's From.
 	BounceAddress  string
 	ManageLinkLife time.Duration // default 60 days
 
@@ -125,7 +126,7 @@ func New(o Options) *Worker {
 	}
 	w.prepared.byID = map[campaign.ID]*prepared{}
 	w.tenders.byName = map[string]*tender{}
-	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Log), now: o.Now, log: o.Log,
+	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), now: o.Now, log: o.Log,
 		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), following: map[campaign.ID]following{}}
 	w.recorder = newRecorder(o.Store, o.Log)
 	return w
@@ -163,6 +164,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
 
+	w.Pool.Share(w.pacer)
 	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
 		Concurrency:              w.Tasks + 1, // one more, so that planning does not wait for sending
 		BaseContext:              func() context.Context { return background },

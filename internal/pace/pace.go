@@ -87,7 +87,7 @@ var giveBack = redis.NewScript(`
 local now = redis.call('TIME')
 local micros = now[1] * 1000000 + now[2]
 for i, key in ipairs(KEYS) do
-	local due = tonumber(redis.call('GET', key) or 0) - ARGV[1] * 1000000 / ARGV[i + 1]
+	local due = math.max(tonumber(redis.call('GET', key) or 0), micros) - ARGV[1] * 1000000 / ARGV[i + 1]
 	if due > micros then
 		redis.call('SET', key, string.format('%.0f', due), 'PX', math.ceil((due - micros) / 1000) + 1000)
 	else
@@ -95,9 +95,10 @@ for i, key in ipairs(KEYS) do
 	end
 end`)
 
-// GiveBack returns what was taken and not used.
+// GiveBack returns what was taken and not used. A negative n takes as many,
+// whether they may happen now or not.
 func (l *Limiter) GiveBack(ctx context.Context, n int, buckets ...Bucket) error {
-	if n <= 0 || len(buckets) == 0 {
+	if n == 0 || len(buckets) == 0 {
 		return nil
 	}
 	keys := make([]string, 0, len(buckets))

@@ -131,7 +131,7 @@ func TestSlotsAreShared(t *testing.T) {
 	client, _ := queuetest.New(t)
 	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(t.Context())
-	a, b := pace.NewSlots(client, "a", log), pace.NewSlots(client, "b", log)
+	a, b := pace.NewSlots(client, "a", 3*time.Second, log), pace.NewSlots(client, "b", 3*time.Second, log)
 	var running sync.WaitGroup
 	running.Go(func() { a.Run(ctx) })
 	bCtx, endB := context.WithCancel(t.Context())

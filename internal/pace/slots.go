@@ -12,11 +12,12 @@ import (
 
 // Slots are places that all processes share, such as connections to a relay. A
 // process tells again and again how many it holds; what a dead one held is free
-// after slotLife. While Redis is away nobody gets more, and everybody keeps what
+// after a while. While Redis is away nobody gets more, and everybody keeps what
 // they have.
 type Slots struct {
 	redis  redis.UniversalClient
 	holder string
+	life   time.Duration
 	log    *slog.Logger
 
 	asking sync.Mutex // one question at a time, so that each builds on the answer before
@@ -32,15 +33,13 @@ type holding struct {
 	holders int // processes that hold or want some, as far as known
 }
 
-const (
-	slotLife = 15 * time.Second
-	// slotBeat is how soon Redis is told of places that are free again.
-	slotBeat = 100 * time.Millisecond
-)
+// slotBeat is how soon Redis is told of places that are free again.
+const slotBeat = 100 * time.Millisecond
 
-// NewSlots returns the slots of this process, whose name no other has.
-func NewSlots(client redis.UniversalClient, holder string, log *slog.Logger) *Slots {
-	return &Slots{redis: client, holder: holder, log: log, held: map[string]*holding{}}
+// NewSlots returns the slots of this process, whose name no other has. Others
+// have what it held when they have not heard of it for the life, some seconds.
+func NewSlots(client redis.UniversalClient, holder string, life time.Duration, log *slog.Logger) *Slots {
+	return &Slots{redis: client, holder: holder, life: life, log: log, held: map[string]*holding{}}
 }
 
 // hold tells of ARGV[2] places that ARGV[1] holds and asks for ARGV[3] more, of
@@ -91,7 +90,7 @@ func (s *Slots) ask(ctx context.Context, key string, n, most int) (granted int, 
 	}
 	mine := h.n
 	s.mu.Unlock()
-	answer, err := hold.Run(ctx, s.redis, []string{slotKey(key)}, s.holder, mine, n, most, slotLife.Milliseconds()).Int64Slice()
+	answer, err := hold.Run(ctx, s.redis, []string{slotKey(key)}, s.holder, mine, n, most, s.life.Milliseconds()).Int64Slice()
 	if err != nil {
 		return 0, err
 	}
@@ -151,7 +150,7 @@ func (s *Slots) tell(ctx context.Context) {
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	for _, key := range s.untold() {
-		asking, cancel := context.WithTimeout(ctx, slotLife/3)
+		asking, cancel := context.WithTimeout(ctx, s.life/3)
 		_, err := s.ask(asking, key, 0, 0)
 		cancel()
 		if err != nil {
@@ -167,7 +166,7 @@ func (s *Slots) untold() (keys []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, h := range s.held {
-		if h.n < h.told || h.n > 0 && time.Since(h.at) > slotLife/3 {
+		if h.n < h.told || h.n > 0 && time.Since(h.at) > s.life/3 {
 			keys = append(keys, key)
 		}
 	}

@@ -162,7 +162,7 @@ func (s *Secrets) Validate() error {
 
 // Sender is where answers to mails go.
 type Sender struct {
-	BounceAddress      string `name:"bounce-address" env:"JATAK_BOUNCE_ADDRESS" help:"MAIL FROM of every mail (default: the campaign's From)." placeholder:"ADDRESS" group:"Sending"`
+	BounceAddress      string `name:"bounce-address" env:"JATAK_BOUNCE_ADDRESS" help:"Where mails come back that cannot be delivered: bounces@example.org gives each mail the MAIL FROM bounces+<token>@example.org (default: the campaign's From)." placeholder:"ADDRESS" group:"Sending"`
 	DKIMKeys           string `name:"dkim-keys" env:"JATAK_DKIM_KEYS" help:"Keys that mails are signed with, domain:selector:file,...; make one with: jatak dkim keygen." placeholder:"KEYS" group:"Sending"`
 	UnsubscribeMailbox string `name:"unsubscribe-mailbox" env:"JATAK_UNSUBSCRIBE_MAILBOX" help:"The address that takes unsubscribe mails, for List-Unsubscribe." placeholder:"ADDRESS" group:"Sending"`
 }
@@ -179,8 +179,16 @@ func (s *Sender) Validate() error {
 			return fmt.Errorf("%s: %q is not an e-mail address; write one like bounces@example.org", a.name, a.value)
 		}
 	}
+	if local, _, _ := strings.Cut(s.BounceAddress, "@"); len(local) > longestBounceMailbox {
+		return fmt.Errorf("JATAK_BOUNCE_ADDRESS: %q has more than %d characters before the @, and leaves no room for the token that follows; write one like bounces@example.org",
+			s.BounceAddress, longestBounceMailbox)
+	}
 	return nil
 }
+
+// longestBounceMailbox leaves room for a plus and a bounce token in the 64 bytes
+// of a local part.
+const longestBounceMailbox = 16
 
 // Worker says how mails are sent.
 type Worker struct {

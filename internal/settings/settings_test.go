@@ -107,6 +107,9 @@ func TestSecrets(t *testing.T) {
 
 func TestSender(t *testing.T) {
 	t.Parallel()
+	if err := (&Sender{BounceAddress: "newsletter-bounces@example.org"}).Validate(); err == nil || !strings.Contains(err.Error(), "JATAK_BOUNCE_ADDRESS") {
+		t.Errorf("a mailbox that leaves no room for a token: %v", err)
+	}
 	for address, good := range map[string]bool{
 		"": true, "bounces@example.org": true, "Bounces <bounces@example.org>": false, "bounces": false, "a@b\r\nX: y": false,
 	} {
