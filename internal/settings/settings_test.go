@@ -124,7 +124,7 @@ func TestSender(t *testing.T) {
 
 func TestWorker(t *testing.T) {
 	t.Parallel()
-	good := Worker{Concurrency: 4, MaxAttempts: 10, RetryBase: time.Minute, Lease: 30 * time.Second, SweepEvery: 5 * time.Second, Grace: 30 * time.Second}
+	good := Worker{Concurrency: 4, MaxAttempts: 10, MaxAge: 72 * time.Hour, RetryBase: time.Minute, Lease: 30 * time.Second, SweepEvery: 5 * time.Second, Grace: 30 * time.Second}
 	if err := good.Validate(); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}
