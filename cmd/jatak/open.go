@@ -78,7 +78,7 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	})
 }
 
-// newConsole returns the staff's site. As long as there is no user, it logs a
+// newConsole returns the staff's site, which works until the context ends. As long as there is no user, it logs a
 // link by which somebody becomes the first administrator.
 func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (http.Handler, error) {
 	words, err := templates.New()
@@ -86,7 +86,7 @@ func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (
 		return nil, fmt.Errorf("templates: %w", err)
 	}
 	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
-		Secure: strings.HasPrefix(site, "https://")})
+		Secure: strings.HasPrefix(site, "https://"), Until: ctx})
 	if err != nil {
 		return nil, err
 	}
