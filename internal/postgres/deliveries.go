@@ -170,8 +170,8 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 	})
 	requests.Queue(`
 		WITH picked AS (
-			SELECT d.contact_id FROM delivery d
-			WHERE d.campaign_id = $2 AND d.batch = $3
+			SELECT d.ctid FROM delivery d
+			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id > $9
 				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $6)
 				AND (d.lane = ANY ($7)) IS DISTINCT FROM $8
 				AND EXISTS (SELECT FROM batch b WHERE b.campaign_id = $2 AND b.batch = $3 AND coalesce(b.not_before <= $6, true))
@@ -181,14 +181,13 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		), claimed AS (
 			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
 				attempts = d.attempts + 1, changed_at = $6
-			-- As an array: the planner takes picked for one row, and would look
-			-- through the whole batch for each.
-			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = ANY (ARRAY(SELECT contact_id FROM picked))
+			-- By their places: they are locked, so that nobody moves them.
+			WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM picked))
 			RETURNING d.contact_id, d.attempts, d.lane, d.deferred_since
 		)
 		SELECT claimed.attempts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
-		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except).Query(func(rows pgx.Rows) (err error) {
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except, r.After).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
 			err = row.Scan(append([]any{&r.Attempts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
