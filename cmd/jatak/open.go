@@ -95,7 +95,8 @@ func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (
 // invite returns a link by which somebody becomes a user.
 func invite(ctx context.Context, db *postgres.DB, site, email string, role staff.Role) (link string, err error) {
 	token, hash := staff.NewToken()
-	return site + "/setup/" + token, db.Invite(ctx, hash, email, role, time.Now().Add(24*time.Hour))
+	now := time.Now()
+	return site + "/setup/" + token, db.Invite(ctx, hash, email, role, actor(), now, now.Add(staff.InvitationLife))
 }
 
 // sending is what a worker is configured with.

@@ -18,7 +18,7 @@ var errDryRun = errors.New("dry run")
 // in set-based statements within one transaction. With DryRun it does the
 // same, counts, and undoes it.
 func (db *DB) Upgrade(ctx context.Context, u contact.Upgrade) (counts contact.Upgraded, err error) {
-	if err := errors.Join(db.knownTerm(ctx, Purposes, string(u.Purpose)), db.knownTerm(ctx, LegalBases, string(u.StoreBasis))); err != nil {
+	if err := errors.Join(db.knownTerm(ctx, contact.Purposes, string(u.Purpose)), db.knownTerm(ctx, contact.LegalBases, string(u.StoreBasis))); err != nil {
 		return counts, err
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
