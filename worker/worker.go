@@ -34,10 +34,12 @@ type Options struct {
 	Bell  Bell
 	Redis redis.UniversalClient
 	Pool  *mailer.Pool
-	Keys  *managelink.Keyring
-	Words func(context.Context) *templates.Set
-	Log   *slog.Logger
-	Now   func() time.Time // default time.Now
+	// Relays are those of the pool, for the console to show and test. Optional.
+	Relays []mailer.Relay
+	Keys   *managelink.Keyring
+	Words  func(context.Context) *templates.Set
+	Log    *slog.Logger
+	Now    func() time.Time // default time.Now
 
 	// Signers sign mails by their From's domain; nil signs none.
 	Signers mailer.Signers
@@ -147,6 +149,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { w.keepLease(leaseCtx) })
 	beside.Go(func() { w.keepSweeping(ctx) })
+	beside.Go(func() { w.keepTestingRelays(ctx) })
+	w.describe(ctx, id)
 
 	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
 		Concurrency:              w.Tasks + 1, // one more, so that planning does not wait for sending
@@ -230,6 +234,7 @@ func (w *Worker) renewLease(ctx context.Context) error {
 	}
 	w.Log.Warn("the lease had run out: going on under a new number", "worker", id, "before", w.id.Load())
 	w.id.Store(id)
+	w.describe(ctx, id)
 	return nil
 }
 

@@ -278,10 +278,11 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		return errors.Join(err, pages.Close(), inbox.Close())
 	}
 	s.consoleAt = "http://" + staffSite.Addr().String()
-	staffPages, err := newConsole(ctx, s.db, s.consoleAt, &console{out: c.out, err: io.Discard, log: c.log})
+	staffPages, stopStaff, err := newConsole(ctx, s.db, settings.Public{ConsoleURL: s.consoleAt}, &console{out: c.out, err: io.Discard, log: c.log})
 	if err != nil {
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
 	}
+	s.stops = append(s.stops, func() error { stopStaff(); return nil })
 	for _, site := range []struct {
 		listener net.Listener
 		handler  http.Handler

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -68,28 +69,31 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	})
 }
 
-// newConsole returns the staff's site. As long as there is no user, it logs a
-// link by which somebody becomes the first administrator.
-func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (http.Handler, error) {
+// newConsole returns the staff's site, and what stops the work that it has begun.
+// As long as there is no user, it logs a link by which somebody becomes the first
+// administrator.
+func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c *console) (h http.Handler, stop func(), err error) {
 	words, err := templates.New()
 	if err != nil {
-		return nil, fmt.Errorf("templates: %w", err)
+		return nil, nil, fmt.Errorf("templates: %w", err)
 	}
-	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
-		Secure: strings.HasPrefix(site, "https://")})
+	runner := newUpgradeRunner(ctx, db, c.log)
+	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
+		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
+		Resolver: net.DefaultResolver, Upgrades: runner})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	has, err := db.HasStaff(ctx)
 	if err != nil || has {
-		return handler, err
+		return h, runner.Stop, err
 	}
-	link, err := invite(ctx, db, site, "", staff.Administrator)
+	link, err := invite(ctx, db, public.ConsoleURL, "", staff.Administrator)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	_, _ = fmt.Fprintf(c.err, "The console has no user yet. Become its administrator here, within a day: %s\n", link)
-	return handler, nil
+	return h, runner.Stop, nil
 }
 
 // invite returns a link by which somebody becomes a user.
@@ -128,7 +132,7 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		return nil, err
 	}
 	return worker.New(worker.Options{
-		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log, Signers: signers,
+		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Relays: relays, Keys: keys, Words: words, Log: c.log, Signers: signers,
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,
