@@ -161,11 +161,16 @@ func (s *Set) readPages() (err error) {
 		if err != nil {
 			return err
 		}
+		// Parts are shared by pages.
+		isShared := func(name string) bool {
+			return path.Base(name) == "frame.html" || strings.HasPrefix(path.Base(name), "part-")
+		}
+		shared := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isShared(name) })
 		for _, name := range names {
-			if path.Base(name) == "frame.html" {
+			if isShared(name) {
 				continue
 			}
-			t, err := template.ParseFS(files, folder+"/frame.html", name)
+			t, err := template.New("frame.html").ParseFS(files, append(slices.Clone(shared), name)...)
 			if err != nil {
 				return err
 			}

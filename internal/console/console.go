@@ -11,11 +11,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/senderdomain"
 	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/internal/web"
 	"github.com/jatak-mail/jatak/templates"
@@ -29,6 +31,12 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Secure    bool // it is reached by https
+	// URL is where staff reach it, without a slash at the end, for links.
+	URL string
+	// TrustedProxies may say whom they speak for. Optional.
+	TrustedProxies []netip.Prefix
+	Resolver       senderdomain.Resolver
+	Upgrades       Upgrader
 }
 
 type site struct {
@@ -50,6 +58,9 @@ type route struct {
 	role    staff.Role
 	handle  http.HandlerFunc
 	body    int64
+	// kept: nothing is changed, or the store writes the audit log itself. Else a
+	// line is written when the request is done.
+	kept bool
 }
 
 // mostBody is the largest body that a route may ask for.
@@ -57,7 +68,8 @@ const mostBody = 512 << 20
 
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.settingRoutes())
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
+		s.lookRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
 }
 
 // Routes lists all pages and actions.
@@ -103,7 +115,7 @@ func (s *site) guarded(to route) http.Handler {
 		user, err := s.user(r)
 		switch {
 		case err == nil:
-			zone, err := s.zone(r.Context())
+			zone, err := s.zone(r.Context(), user)
 			if err != nil {
 				s.fail(w, r, err)
 				return
@@ -122,7 +134,15 @@ func (s *site) guarded(to route) http.Handler {
 			s.web.Error(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
-		to.handle(w, r)
+		if r.Method != http.MethodPost || to.role == "" || to.kept {
+			to.handle(w, r)
+			return
+		}
+		answer := &answered{ResponseWriter: w, status: http.StatusOK}
+		to.handle(answer, r)
+		if answer.status < http.StatusBadRequest {
+			s.writeAudit(r)
+		}
 	})
 }
 
@@ -195,8 +215,11 @@ func zoneOf(r *http.Request) *time.Location {
 	return time.UTC
 }
 
-// zone reads it: the installation's.
-func (s *site) zone(ctx context.Context) (*time.Location, error) {
+// zone reads it: the user's own, or else the installation's.
+func (s *site) zone(ctx context.Context, user staff.User) (*time.Location, error) {
+	if zone, err := time.LoadLocation(user.TimeZone); err == nil && user.TimeZone != "" {
+		return zone, nil
+	}
 	name, err := s.Store.Setting(ctx, contact.SettingTimeZone)
 	if err != nil {
 		return nil, err
@@ -207,6 +230,13 @@ func (s *site) zone(ctx context.Context) (*time.Location, error) {
 // show renders a page; problem is a sentence, or "".
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name, nav, problem string, values any) {
 	p := s.page(r, nav, problem, values)
+	if userOf(r).Role.May(staff.Officer) {
+		var err error
+		if p.Upgrade, err = s.Store.ToUpgrade(r.Context()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
 	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.Console(to, name, p) }); err != nil {
 		s.fail(w, r, err)
 	}

@@ -116,7 +116,7 @@ func (o *office) as(role staff.Role) *browser {
 	o.t.Helper()
 	token, hash := staff.NewToken()
 	email := string(role) + "@jatak.example"
-	if err := o.db.Invite(o.t.Context(), hash, email, role, noon.Add(time.Hour)); err != nil {
+	if err := o.db.Invite(o.t.Context(), hash, email, role, "test", noon, noon.Add(time.Hour)); err != nil {
 		o.t.Fatal(err)
 	}
 	b := o.visitor()

@@ -107,18 +107,8 @@ func spf(hosts []string) string {
 	return text + " ~all"
 }
 
-// Check asks the DNS about each record of a domain.
-func Check(ctx context.Context, resolver Resolver, d Domain) []Record {
-	list := d.Records()
-	for i := range list {
-		if list[i].State == "" {
-			list[i] = check(ctx, resolver, list[i])
-		}
-	}
-	return list
-}
-
-func check(ctx context.Context, resolver Resolver, r Record) Record {
+// Ask asks the DNS about a record and says what it finds.
+func Ask(ctx context.Context, resolver Resolver, r Record) Record {
 	texts, err := lookup(ctx, resolver, r.Name)
 	if r.Kind == DMARC && err == nil && len(marked(texts, "v=dmarc1")) == 0 {
 		// RFC 7489 section 6.6.3: then that of the domain above counts.
