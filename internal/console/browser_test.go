@@ -72,7 +72,8 @@ func (o *office) open() *tab {
 		cancel()
 		_ = os.RemoveAll(profile)
 	})
-	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		URL: "http://console.example", Resolver: deaf{}, Upgrades: o})
 	if err != nil {
 		t.Fatal(err)
 	}
