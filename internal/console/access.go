@@ -176,6 +176,8 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 		user, err = s.Store.UserByEmail(r.Context(), user.Email)
 	}
 	switch {
+	case errors.Is(err, staff.ErrLastAdministrator):
+		s.show(w, r, http.StatusConflict, "setup", "", s.text(r, "console.users.last"), page)
 	case errors.Is(err, staff.ErrNotFound):
 		s.web.Error(w, r, http.StatusNotFound, "gone")
 	case err != nil:

@@ -47,7 +47,7 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	o.handler, err = console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(),
-		Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler), Secure: true,
+		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true,
 		URL: "https://console.example", Resolver: deaf{}, Upgrades: o})
 	if err != nil {
 		t.Fatal(err)

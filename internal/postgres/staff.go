@@ -53,8 +53,9 @@ func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email
 	return email, role, nil
 }
 
-// AcceptInvitation makes a user, or gives one another password, and ends the
-// link and all of the user's sessions.
+// AcceptInvitation makes a user, or gives one another password and role, and ends
+// the link and all of the user's sessions. It returns staff.ErrLastAdministrator
+// when nobody would be left to change users.
 func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
 		var invited string
@@ -63,6 +64,12 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && invited != "" && invited != u.Email {
 			return staff.ErrNotFound
 		}
+		if err != nil {
+			return err
+		}
+		var administers bool
+		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM staff WHERE email = lower($1) AND role = 'administrator' AND disabled_at IS NULL)`, u.Email).
+			Scan(&administers)
 		if err != nil {
 			return err
 		}
@@ -79,6 +86,9 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		}
 		if err := auditUser(ctx, tx, "user:"+u.Email, "user enter", u.Email, role, now); err != nil {
 			return err
+		}
+		if !administers {
+			return nil
 		}
 		return stillAdministered(ctx, tx)
 	})
@@ -105,7 +115,7 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (staff.User, error)
 // UserBySession returns whose session it is, or staff.ErrNotFound.
 func (db *DB) UserBySession(ctx context.Context, hash []byte, now time.Time) (staff.User, error) {
 	return db.user(ctx, `
-		WITH seen AS (UPDATE staff_session SET seen_at = $2 WHERE token_hash = $1 AND seen_at < $2 - interval '1 minute')
+		WITH seen AS (UPDATE staff_session SET seen_at = $2 WHERE token_hash = $1 AND seen_at < $2::timestamptz - interval '1 minute')
 		SELECT s.id, s.email, s.role, s.language, s.time_zone, '' FROM staff_session t JOIN staff s ON s.id = t.staff_id
 		WHERE t.token_hash = $1 AND t.expires_at > $2 AND s.disabled_at IS NULL`, hash, now)
 }
