@@ -132,6 +132,9 @@ func (p page) Date(t time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + local.Format(time.DateOnly) + `">` + Date(p.Frame.Language, local) + `</time>`)
 }
 
+// Who names somebody of a history to people: users by their address alone.
+func (p page) Who(actor string) string { return strings.TrimPrefix(actor, "user:") }
+
 // Zone names the time zone that the page's times are in.
 func (p page) Zone() string { return p.Console.Zone.String() }
 

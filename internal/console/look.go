@@ -43,7 +43,7 @@ type lookPage struct {
 	HasLogo     bool
 	LogoAlt     string
 	Version     int64
-	Query       string // of the preview
+	Tried       string // the colour of the preview
 	Languages   []language
 	Language    string
 	MostKB      int
@@ -73,11 +73,9 @@ func (s *site) showLook(w http.ResponseWriter, r *http.Request, status int, prob
 	if !slices.Contains(s.Templates.Languages(), p.Language) {
 		p.Language = s.lang(r)
 	}
-	query := url.Values{"lang": {p.Language}}
 	if p.Pairs {
-		query.Set("colour", b.Colour)
+		p.Tried = b.Colour
 	}
-	p.Query = query.Encode()
 	s.show(w, r, status, "look", "settings", problem, p)
 }
 

@@ -791,12 +791,18 @@ func TestSettingsInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.do(chromedp.WaitVisible(chromedp.CSS(`.badge.good`)))
+	// The colour that is tried shows on the page within.
+	b.do(chromedp.Navigate(b.url+"/settings/look?colour=%23aa0000"), chromedp.WaitReady(chromedp.CSS("iframe")))
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(() => { const d = document.querySelector("iframe").contentDocument, b = d && d.querySelector("button"); return !!b && getComputedStyle(b).backgroundColor === "rgb(170, 0, 0)" })()`)); err != nil {
+		t.Fatal(err)
+	}
 	b.do(chromedp.Navigate(b.url+"/upgrade"), chromedp.Click(chromedp.CSS(`form[action$="/try"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice.info`)))
 	for _, path := range []string{"/settings", "/settings/rules/emarketing-privacy", "/settings/rules/confirm-sources", "/settings/rules/bounce-limit", "/settings/privacy/effect?to=on", "/settings/types",
 		"/settings/terms", "/settings/wording", "/settings/relays", "/settings/domains", "/settings/domains/jatak.example", "/settings/look?colour=%23ffcc00",
 		"/settings/look/words", "/settings/users", "/account", "/audit", "/upgrade", "/upgrade/links"} {
 		b.inspect(path)
 	}
-	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
+	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)),
+		chromedp.Navigate(b.url+"/account"))
 	b.says(o.words.Text("da", "console.account.sessions"))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // auditLogs are the logs that tell who did what, each with its columns named
-// alike. Their order in the list is their kind.
+// alike.
 func auditLogs() []string {
 	return []string{
 		`SELECT at, id, actor, action, coalesce(contact_id, 0) AS contact, coalesce(campaign_id, 0) AS campaign, detail FROM audit`,
@@ -61,7 +61,9 @@ func (db *DB) AuditLog(ctx context.Context, f staff.Filter) ([]staff.Entry, erro
 		where = " WHERE " + strings.Join(conditions, " AND ")
 	}
 	var logs []string
-	for kind, log := range auditLogs() {
+	all := auditLogs()
+	for i, log := range all {
+		kind := len(all) - i // at the same moment, the first log's come first
 		logs = append(logs, fmt.Sprintf(`(SELECT at, kind, id, actor, action, contact, campaign, detail FROM (SELECT %d AS kind, l.* FROM (%s) l) k%s
 			ORDER BY at DESC, id DESC LIMIT $1)`, kind, log, where))
 	}
