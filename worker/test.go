@@ -29,7 +29,11 @@ func (w *Worker) SendTest(ctx context.Context, c campaign.Campaign, as contact.C
 	if err != nil {
 		return err
 	}
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(to), Data: data,
+	route, err := w.Pool.Ready(ctx, p.messageDomain)
+	if err != nil {
+		return err
+	}
+	mail := &mailer.Mail{From: p.returnPath(as.ID), To: string(to), Data: data, Route: route,
 		Done: func(o mailer.Outcome) { replies <- o }}
 	if err := w.Pool.Submit(ctx, mail); err != nil {
 		return err

@@ -49,7 +49,7 @@ func settingGroups() []settingGroup {
 		{Key: "permission", names: []gating.Setting{gating.SettingPrivacy, gating.SettingExplicitOnly, gating.SettingConsentLife, gating.SettingBounceLimit}},
 		{Key: "contacts", names: []gating.Setting{contact.SettingDefaultPurpose, contact.SettingDefaultBasis, contact.SettingConfirmSources, contact.SettingSignUpLife}},
 		{Key: "sender", names: []gating.Setting{contact.SettingSenderName, contact.SettingSenderAddress, contact.SettingPostalAddress}},
-		{Key: "sending", names: []gating.Setting{contact.SettingSendPace, contact.SettingFailureLimit}},
+		{Key: "sending", names: []gating.Setting{contact.SettingSendPace, contact.SettingFailureLimit, contact.SettingComplaintLimit}},
 		{Key: "place", names: []gating.Setting{contact.SettingTimeZone}},
 	}
 }
@@ -79,7 +79,7 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 	switch name {
 	case gating.SettingConsentLife, contact.SettingSignUpLife:
 		return s.text(r, "console.setting.value.days", value)
-	case contact.SettingFailureLimit:
+	case contact.SettingFailureLimit, contact.SettingComplaintLimit:
 		return value + " %"
 	}
 	return value
