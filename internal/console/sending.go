@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/senderdomain"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // sendingStore tells how mail leaves.
@@ -20,12 +22,17 @@ type sendingStore interface {
 	RelayTests(ctx context.Context) ([]campaign.RelayTest, error)
 	AskRelayTest(ctx context.Context, relay, actor string, now time.Time) error
 	SenderDomains(ctx context.Context, since time.Time) ([]string, error)
+	SendLimits(ctx context.Context) ([]campaign.Limit, error)
+	SetLimit(ctx context.Context, l campaign.Limit, actor string, now time.Time) error
+	RemoveLimit(ctx context.Context, kind campaign.LimitKind, name, actor string, now time.Time) error
 }
 
 func (s *site) sendingRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/relays", role: staff.Viewer, handle: s.relays},
 		{pattern: "POST /settings/relays/test", role: staff.Administrator, handle: s.testRelay, kept: true},
+		{pattern: "POST /settings/limits", role: staff.Administrator, handle: s.setLimit, kept: true},
+		{pattern: "POST /settings/limits/remove", role: staff.Administrator, handle: s.removeLimit, kept: true},
 		{pattern: "GET /settings/domains", role: staff.Viewer, handle: s.domains},
 		{pattern: "GET /settings/domains/{domain}", role: staff.Marketer, handle: s.domain},
 	}
@@ -44,8 +51,76 @@ type relaysPage struct {
 	Relays  []relayLine
 	Workers []campaign.WorkerSeen
 	Pace    string
+	Limits  []limitLine
 	Waiting bool // a test is under way
 	May     bool
+}
+
+// limitLine is a limit with its rate in words.
+type limitLine struct {
+	campaign.Limit
+	Rate string
+}
+
+// rateText writes mails a second in the unit that reads best.
+func (s *site) rateText(r *http.Request, perSecond float64) string {
+	lang := s.lang(r)
+	switch {
+	case perSecond == 0:
+		return s.text(r, "console.setting.value.unlimited")
+	case perSecond >= 1:
+		return s.text(r, "console.limit.second", templates.Decimal(lang, perSecond))
+	}
+	return s.text(r, "console.limit.hour", templates.Decimal(lang, perSecond*3600))
+}
+
+// setLimit keeps a limit; what the form does not ask for, a destination's domains
+// and a warm-up, stays as it was.
+func (s *site) setLimit(w http.ResponseWriter, r *http.Request) {
+	p, err := s.relaysPage(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	l := campaign.Limit{Kind: campaign.LimitKind(r.PostFormValue("kind")), Name: strings.ToLower(strings.TrimSpace(r.PostFormValue("name")))}
+	for _, kept := range p.Limits {
+		if kept.Kind == l.Kind && kept.Name == l.Name {
+			l = kept.Limit
+		}
+	}
+	pace := strings.TrimSpace(r.PostFormValue("pace"))
+	if pace == "" {
+		pace = "unlimited"
+	}
+	l.PerSecond, err = contact.ParsePace(pace)
+	if connections := strings.TrimSpace(r.PostFormValue("connections")); err == nil {
+		l.Connections = 0
+		if connections != "" {
+			l.Connections, err = strconv.Atoi(connections)
+		}
+	}
+	if err == nil {
+		err = l.Validate()
+	}
+	if err != nil {
+		s.Log.Info("a limit was not taken", "error", err)
+		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.text(r, "console.limit.wrong"), p)
+		return
+	}
+	if err := s.Store.SetLimit(r.Context(), l, actor(r), s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.redirect(w, r, "/settings/relays?done=saved")
+}
+
+func (s *site) removeLimit(w http.ResponseWriter, r *http.Request) {
+	err := s.Store.RemoveLimit(r.Context(), campaign.LimitKind(r.PostFormValue("kind")), r.PostFormValue("name"), actor(r), s.Now())
+	if err != nil {
+		// It is gone already: the page shows what there is.
+		s.Log.Info("a limit was not removed", "error", err)
+	}
+	s.redirect(w, r, "/settings/relays?done=changed")
 }
 
 // testPatience is how long a test is waited for.
@@ -75,6 +150,13 @@ func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 		return p, err
 	}
 	p.Pace = s.settingText(r, contact.SettingSendPace, pace)
+	limits, err := s.Store.SendLimits(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, l := range limits {
+		p.Limits = append(p.Limits, limitLine{l, s.rateText(r, l.Rate(now))})
+	}
 	tests, err := s.Store.RelayTests(ctx)
 	if err != nil {
 		return p, err

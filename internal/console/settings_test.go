@@ -153,8 +153,8 @@ func TestPrivacyIsAskedAboutFirst(t *testing.T) {
 	if _, _, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), noon, 10); err != nil {
 		t.Fatal(err)
 	}
-	if batch, err := o.db.PlanChunk(t.Context(), o.id, 100, noon.Add(2*time.Second), gating.Decide); err != nil || batch != 1 {
-		t.Fatalf("batch %d, %v", batch, err)
+	if batch, _, err := o.db.PlanChunk(t.Context(), o.id, 100, noon.Add(2*time.Second), gating.Decide); err != nil || len(batch) != 1 {
+		t.Fatalf("batches %v, %v", batch, err)
 	}
 	check("planned")
 	if w := b.do("POST", "/settings/rules/emarketing-privacy", url.Values{"value": {"on"}, "sure": {"1"}}); w.Code != http.StatusSeeOther {
@@ -419,6 +419,8 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /settings/terms/{vocabulary}/{key}/{action}": {"/settings/terms/purpose/store/rename", url.Values{"name.en": {"Shop"}}, "term rename"},
 		"POST /settings/wording":                           {"/settings/wording", url.Values{"purpose": {"emarketing"}, "lang": {"en"}, "text": {"Yes"}}, "wording set"},
 		"POST /settings/relays/test":                       {"/settings/relays/test", url.Values{"relay": {"mail.example:25"}}, "relay test"},
+		"POST /settings/limits":                            {"/settings/limits", url.Values{"kind": {"destination"}, "name": {"outlook"}, "pace": {"20/s"}}, "limit set destination outlook"},
+		"POST /settings/limits/remove":                     {"/settings/limits/remove", url.Values{"kind": {"destination"}, "name": {"outlook"}}, "limit remove destination outlook"},
 		"POST /settings/look":                              {"/settings/look", url.Values{"colour": {"#123456"}}, "brand look"},
 		"POST /settings/look/words":                        {"/settings/look/words", url.Values{"lang": {"en"}, "key": {"manage.title"}, "text": {"Mine"}}, "brand word en manage.title"},
 		"POST /settings/users":                             {"/settings/users", url.Values{"email": {"a@jatak.example"}, "role": {"viewer"}}, "user invite"},
@@ -526,6 +528,18 @@ func TestRelaysAndDomains(t *testing.T) {
 	}
 	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "a worker is trying it") || strings.Contains(page, nasty) {
 		t.Errorf("while it is tried: %s", page)
+	}
+	for _, form := range []url.Values{{"kind": {"planet"}, "name": {"x"}, "pace": {"1/s"}}, {"kind": {"relay"}, "name": {""}, "pace": {"1/s"}}, {"kind": {"destination"}, "name": {"a.example"}, "pace": {"fast"}},
+		{"kind": {"destination"}, "name": {nasty}, "pace": {"1/s"}}, {"kind": {"destination"}, "name": {"a.example"}, "connections": {"-1"}}} {
+		if w := b.do("POST", "/settings/limits", form); w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("the limit %v answers %d", form, w.Code)
+		}
+	}
+	if w := b.do("POST", "/settings/limits", url.Values{"kind": {"relay"}, "name": {"mail.example:587"}, "pace": {"600/m"}, "connections": {"3"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("a limit answers %d: %s", w.Code, w.Body)
+	}
+	if limits, err := o.db.SendLimits(t.Context()); err != nil || len(limits) != 1 || limits[0].PerSecond != 10 || limits[0].Connections != 3 {
+		t.Errorf("the limits are %+v, %v", limits, err)
 	}
 	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, noon)
 	if err != nil || !ok {
