@@ -21,6 +21,7 @@ type ConsolePage struct {
 	// May lists the roles that the user has, so that a page shows what they may do.
 	May     []string
 	Nav     string // the section: campaigns, templates, contacts, settings or upgrade
+	Path    string // that a switch of the language leads back to
 	Upgrade bool   // there are contacts that are not upgraded
 	Problem string // what went wrong, as a sentence
 	Done    string // the key of what was done

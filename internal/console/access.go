@@ -198,8 +198,8 @@ func (s *site) language(w http.ResponseWriter, r *http.Request) {
 	}
 	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
 	back := "/"
-	if from, err := url.Parse(r.Referer()); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") {
-		back = from.Path
+	if from, err := url.Parse(r.PostFormValue("back")); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") && !strings.Contains(from.Path, "\\") {
+		back = (&url.URL{Path: from.Path}).String()
 	}
 	http.Redirect(w, r, back, http.StatusSeeOther)
 }

@@ -193,7 +193,10 @@ func (s *site) when(r *http.Request, t time.Time) string {
 // page is the frame of a page: who reads it, in which language and time zone.
 func (s *site) page(r *http.Request, nav, problem string, values any) templates.ConsolePage {
 	user := userOf(r)
-	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r)}
+	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r), Path: "/"}
+	if r.Method == http.MethodGet {
+		p.Path = r.URL.Path
+	}
 	for _, role := range staff.Roles() {
 		if user.Role.May(role) {
 			p.May = append(p.May, string(role))

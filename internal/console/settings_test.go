@@ -325,6 +325,11 @@ func TestMyAccount(t *testing.T) {
 	if session == nil {
 		t.Fatal("no session can be ended")
 	}
+	for back, want := range map[string]string{"/account": "/account", "//evil.example/x": "/x", "/%2f/evil.example": "/", "https://evil.example/y": "/y", `/\evil.example`: "/", "": "/"} {
+		if w := b.do("POST", "/language", url.Values{"lang": {"en"}, "back": {back}}); w.Header().Get("Location") != want {
+			t.Errorf("back to %q leads to %q", back, w.Header().Get("Location"))
+		}
+	}
 	// Nobody ends another's.
 	stranger := o.as(staff.Administrator)
 	stranger.do("POST", "/account/sessions", url.Values{"id": {session[1]}})
@@ -816,7 +821,6 @@ func TestSettingsInABrowser(t *testing.T) {
 		"/settings/look/words", "/settings/users", "/account", "/audit", "/upgrade", "/upgrade/links"} {
 		b.inspect(path)
 	}
-	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)),
-		chromedp.Navigate(b.url+"/account"))
+	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
 	b.says(o.words.Text("da", "console.account.sessions"))
 }
