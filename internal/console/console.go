@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -49,6 +50,8 @@ type site struct {
 type Route struct {
 	Pattern string
 	Role    staff.Role
+	// Audited: the site itself writes a line of the audit log when it is done.
+	Audited bool
 }
 
 // route is a Route with who answers. A body is bounded to that of web, unless
@@ -63,6 +66,11 @@ type route struct {
 	kept bool
 }
 
+// audited reports whether a line of the audit log is written when it is done.
+func (r route) audited() bool {
+	return !strings.HasPrefix(r.pattern, "GET ") && r.role != "" && !r.kept
+}
+
 // mostBody is the largest body that a route may ask for.
 const mostBody = 512 << 20
 
@@ -75,7 +83,7 @@ func (s *site) routes() []route {
 // Routes lists all pages and actions.
 func Routes() (list []Route) {
 	for _, r := range (&site{}).routes() {
-		list = append(list, Route{r.pattern, r.role})
+		list = append(list, Route{r.pattern, r.role, r.audited()})
 	}
 	return list
 }
@@ -134,7 +142,7 @@ func (s *site) guarded(to route) http.Handler {
 			s.web.Error(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
-		if r.Method != http.MethodPost || to.role == "" || to.kept {
+		if !to.audited() {
 			to.handle(w, r)
 			return
 		}

@@ -446,13 +446,12 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, route := range console.Routes() {
-		if !strings.HasPrefix(route.Pattern, "POST ") || route.Role == "" {
+		if strings.HasPrefix(route.Pattern, "GET ") || route.Role == "" {
 			continue
 		}
 		f, ok := forms[route.Pattern]
-		if !ok {
-			t.Errorf("%s changes something: say here what it writes to the audit log", route.Pattern)
-			continue
+		if !ok && !route.Audited {
+			t.Errorf("%s is left to the store to audit: say here what it writes", route.Pattern)
 		}
 		if f.path == "" {
 			continue
