@@ -161,16 +161,16 @@ func (s *Set) readPages() (err error) {
 		if err != nil {
 			return err
 		}
-		// Parts are shared by pages.
-		isShared := func(name string) bool {
-			return path.Base(name) == "frame.html" || strings.HasPrefix(path.Base(name), "part-")
+		// frame.html is around every page; parts are what several share.
+		isAround := func(name string) bool {
+			return path.Base(name) == "frame.html" || strings.HasPrefix(path.Base(name), "part")
 		}
-		shared := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isShared(name) })
+		frame := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isAround(name) })
 		for _, name := range names {
-			if isShared(name) {
+			if isAround(name) {
 				continue
 			}
-			t, err := template.New("frame.html").ParseFS(files, append(slices.Clone(shared), name)...)
+			t, err := template.ParseFS(files, append(slices.Clone(frame), name)...)
 			if err != nil {
 				return err
 			}

@@ -278,11 +278,14 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		return errors.Join(err, pages.Close(), inbox.Close())
 	}
 	s.consoleAt = "http://" + staffSite.Addr().String()
-	staffPages, stopStaff, err := newConsole(ctx, s.db, settings.Public{ConsoleURL: s.consoleAt}, &console{out: c.out, err: io.Discard, log: c.log})
+	working, stop := context.WithCancel(ctx)
+	staffPages, stopStaff, err := newConsole(working, s.db, settings.Public{ConsoleURL: s.consoleAt}, &console{out: c.out, err: io.Discard, log: c.log})
 	if err != nil {
+		stop()
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
 	}
-	s.stops = append(s.stops, func() error { stopStaff(); return nil })
+	// Whoever watches a campaign is let go before the sites close.
+	defer func() { s.stops = append(s.stops, func() error { stop(); stopStaff(); return nil }) }()
 	for _, site := range []struct {
 		listener net.Listener
 		handler  http.Handler

@@ -79,9 +79,9 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	})
 }
 
-// newConsole returns the staff's site, and what stops the work that it has begun.
-// As long as there is no user, it logs a link by which somebody becomes the first
-// administrator.
+// newConsole returns the staff's site, which works until the context ends, and
+// what stops the work that it has begun. As long as there is no user, it logs a
+// link by which somebody becomes the first administrator.
 func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c *console) (h http.Handler, stop func(), err error) {
 	words, err := templates.New()
 	if err != nil {
@@ -90,7 +90,7 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c 
 	runner := newUpgradeRunner(ctx, db, c.log)
 	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
 		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
-		Resolver: net.DefaultResolver, Upgrades: runner})
+		Resolver: net.DefaultResolver, Upgrades: runner, Until: ctx})
 	if err != nil {
 		return nil, nil, err
 	}

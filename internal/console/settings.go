@@ -49,7 +49,7 @@ func settingGroups() []settingGroup {
 		{Key: "permission", names: []gating.Setting{gating.SettingPrivacy, gating.SettingExplicitOnly, gating.SettingConsentLife, gating.SettingBounceLimit}},
 		{Key: "contacts", names: []gating.Setting{contact.SettingDefaultPurpose, contact.SettingDefaultBasis, contact.SettingConfirmSources, contact.SettingSignUpLife}},
 		{Key: "sender", names: []gating.Setting{contact.SettingSenderName, contact.SettingSenderAddress, contact.SettingPostalAddress}},
-		{Key: "sending", names: []gating.Setting{contact.SettingSendPace, contact.SettingFailureLimit, contact.SettingComplaintLimit}},
+		{Key: "sending", names: []gating.Setting{contact.SettingSendPace, contact.SettingFailureLimit, contact.SettingComplaintLimit, contact.SettingConfirmAbove}},
 		{Key: "place", names: []gating.Setting{contact.SettingTimeZone}},
 	}
 }

@@ -415,7 +415,9 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		form url.Values
 		want string
 	}{
-		"POST /campaigns/{id}/{action}":                    {fmt.Sprintf("/campaigns/%d/launch", o.id), url.Values{}, "campaign launch"},
+		"POST /campaigns/{id}/recount":                     {"", nil, ""}, // changes nothing
+		"POST /campaigns/{id}/copy":                        {fmt.Sprintf("/campaigns/%d/copy", o.id), url.Values{}, "campaign copy"},
+		"POST /campaigns/{id}/{action}":                    {fmt.Sprintf("/campaigns/%d/cancel", o.id), url.Values{"sure": {"1"}}, "campaign cancel"},
 		"POST /contacts/{id}/emarketing":                   {"/contacts/1/emarketing", url.Values{"on": {"1"}, "reason": {"asked"}}, "contact emarketing"},
 		"POST /settings/rules/{name}":                      {"/settings/rules/bounce-limit", url.Values{"value": {"9"}}, "settings set"},
 		"POST /settings/types":                             {"/settings/types", url.Values{"name.en": {"News"}}, "type create"},

@@ -20,6 +20,7 @@ type upgradeStore interface {
 	CountToUpgrade(ctx context.Context) (int64, error)
 	UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error)
 	UpgradeRuns(ctx context.Context, most int) ([]contact.UpgradeRun, error)
+	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
 	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
 }
 
