@@ -92,8 +92,7 @@ func (r *rewriter) link(t token, inner []token) bool {
 		end = inner[len(inner)-1].end
 	}
 	proposal := `<a href="` + Slot + `">` + r.words() + `</a>`
-	r.found(kind, tool, t.start, end, words, proposal)
-	if kind == Custom && !r.options.Custom {
+	if !r.found(kind, tool, t.start, end, words, proposal) {
 		return true
 	}
 	switch {
@@ -225,7 +224,9 @@ func (r *rewriter) wrapper(t token, inner, rest []token) {
 	if len(inner) > 0 {
 		end = inner[len(inner)-1].end
 	}
-	r.found(Standard, tool, t.start, end, r.wordsOf(inner), `<a href="`+Slot+`">`+r.words()+`</a>`)
+	if !r.found(Standard, tool, t.start, end, r.wordsOf(inner), `<a href="`+Slot+`">`+r.words()+`</a>`) {
+		return
+	}
 	open := `<a href="` + Slot + `"` + attributes + `>`
 	if t.kind == xhtml.SelfClosingTagToken {
 		r.replace(t.start, t.end, open+html.EscapeString(r.words())+`</a>`)
@@ -248,8 +249,9 @@ func (r *rewriter) bare(t token) {
 			continue
 		}
 		link := `<a href="` + Slot + `">` + html.EscapeString(r.words()) + `</a>`
-		r.found(Standard, m.tool, t.start+m.start, t.start+m.end, "", link)
-		r.replace(t.start+m.start, t.start+m.end, link)
+		if r.found(Standard, m.tool, t.start+m.start, t.start+m.end, "", link) {
+			r.replace(t.start+m.start, t.start+m.end, link)
+		}
 	}
 }
 

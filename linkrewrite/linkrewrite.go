@@ -50,6 +50,15 @@ type Options struct {
 	LegacyURLs []string
 	// Custom rewrites the custom links too.
 	Custom bool
+	// Only rewrites the one link that stands there, whatever its kind. The zero
+	// value is no place.
+	Only Place
+}
+
+// Place is where something stands in a text.
+type Place struct {
+	Line   int // from 1
+	Column int // from 1, in characters
 }
 
 // HTML rewrites the unsubscribe links of an HTML document. Rewriting twice is
@@ -85,12 +94,17 @@ func (r *rewriter) replace(start, end int, with string) {
 	r.edits = append(r.edits, edit{start, end, with})
 }
 
-func (r *rewriter) found(kind Kind, tool string, start, end int, words, proposal string) {
+// found reports a link and returns whether it is to be rewritten.
+func (r *rewriter) found(kind Kind, tool string, start, end int, words, proposal string) bool {
 	line, column := position(r.src, start)
 	r.findings = append(r.findings, Finding{
 		Kind: kind, Line: line, Column: column, Tool: tool,
 		Original: clip(r.src[start:end]), Words: clip(words), Proposal: proposal,
 	})
+	if r.options.Only != (Place{}) {
+		return r.options.Only == Place{line, column}
+	}
+	return kind == Standard || r.options.Custom
 }
 
 func (r *rewriter) words() string { return ManageWords(r.options.Language) }

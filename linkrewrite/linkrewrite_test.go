@@ -238,7 +238,7 @@ func TestLint(t *testing.T) {
 				if got[i].Mend == "" {
 					t.Errorf("%v does not say how to mend it", got[i])
 				}
-				got[i].Mend = ""
+				got[i].Mend, got[i].Detail, got[i].Args = "", "", nil
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
@@ -296,5 +296,29 @@ func BenchmarkHTML(b *testing.B) {
 	b.SetBytes(int64(len(src)))
 	for b.Loop() {
 		HTML(src, Options{Language: "en"})
+	}
+}
+
+func TestOneLinkIsRewrittenAlone(t *testing.T) {
+	t.Parallel()
+	const source = "<p>Hi</p>\n<a href=\"https://shop.example/unsubscribe\">Unsubscribe</a>\n<a href=\"*|UNSUB|*\">unsubscribe</a>\n<a href=\"mailto:stop@shop.example\">opt out</a>"
+	_, found := HTML(source, Options{Language: "en"})
+	if len(found) != 3 {
+		t.Fatalf("found %+v", found)
+	}
+	for i, f := range found {
+		got, _ := HTML(source, Options{Language: "en", Only: Place{Line: f.Line, Column: f.Column}})
+		if n := strings.Count(got, Slot); n != 1 || !strings.Contains(strings.Split(got, "\n")[f.Line-1], Slot) {
+			t.Errorf("link %d alone gives %s", i, got)
+		}
+	}
+	text := "Stop: https://shop.example/unsubscribe\nUnsubscribe: https://shop.example/opt-out\n"
+	_, found = Text(text, Options{Language: "en"})
+	if len(found) != 2 {
+		t.Fatalf("found %+v", found)
+	}
+	got, _ := Text(text, Options{Language: "en", Only: Place{Line: found[1].Line, Column: found[1].Column}})
+	if !strings.Contains(got, "https://shop.example/unsubscribe") || strings.Contains(got, "opt-out") {
+		t.Errorf("the second alone gives %q", got)
 	}
 }

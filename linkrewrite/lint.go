@@ -17,7 +17,18 @@ type Problem struct {
 	Column int
 	Code   string // one of the codes below
 	Mend   string // what is wrong and how to mend it, in a sentence
+	// Detail tells apart what has the same code, for words in other languages,
+	// and Args are what such words name.
+	Detail string
+	Args   []any
 }
+
+// The details of CodePlaceholder.
+const (
+	DetailTag   = "tag"   // of another tool, which is to be removed
+	DetailLink  = "link"  // of another tool, which leads out: it becomes Slot
+	DetailField = "field" // of some other tool
+)
 
 // The codes of problems.
 const (
@@ -119,9 +130,9 @@ func (l *linter) require(ok bool, code, mend string) {
 	}
 }
 
-func (l *linter) add(at int, code, format string, args ...any) {
+func (l *linter) add(at int, code, detail, format string, args ...any) {
 	line, column := position(l.src, at)
-	l.problems = append(l.problems, Problem{File: l.file, Line: line, Column: column, Code: code, Mend: fmt.Sprintf(format, args...)})
+	l.problems = append(l.problems, Problem{File: l.file, Line: line, Column: column, Code: code, Mend: fmt.Sprintf(format, args...), Detail: detail, Args: args})
 }
 
 func (l *linter) markup(start, end int) {
@@ -139,7 +150,7 @@ func (l *linter) markup(start, end int) {
 			}
 		case xhtml.StartTagToken, xhtml.SelfClosingTagToken:
 			if tool := vendors().elements[t.name]; tool != "" {
-				l.add(t.start, CodePlaceholder, "<%s> is a tag of %s; write <a href=\"%s\">", t.name, tool, Slot)
+				l.add(t.start, CodePlaceholder, DetailLink, "<%s> is a tag of %s; write <a href=\"%s\">", t.name, tool, Slot)
 			}
 			for _, a := range t.attributes {
 				l.attribute(a)
@@ -148,7 +159,7 @@ func (l *linter) markup(start, end int) {
 				inner := tokens[i+1 : i+linkLength(tokens[i:])]
 				href, _ := t.attribute("href")
 				if leadsNowhere(href.value) && !anyTag.MatchString(strings.TrimSpace(href.value)) && saysUnsubscribe(r.wordsOf(inner)) {
-					l.add(t.start, CodeDeadLink, "the unsubscribe link leads nowhere; write href=\"%s\"", Slot)
+					l.add(t.start, CodeDeadLink, "", "the unsubscribe link leads nowhere; write href=\"%s\"", Slot)
 				}
 			}
 		}
@@ -163,7 +174,7 @@ func (l *linter) attribute(a attribute) {
 		return
 	}
 	if m, ok := vendors().inTarget(a.value); ok && m.role != roleOwn {
-		l.add(a.start, CodePlaceholder, "%s is a tag of %s; write %s", clip(html.UnescapeString(a.value)), m.tool, Slot)
+		l.add(a.start, CodePlaceholder, DetailLink, "%s is a tag of %s; write %s", clip(html.UnescapeString(a.value)), m.tool, Slot)
 	}
 }
 
@@ -173,13 +184,13 @@ func (l *linter) placeholders(start, end int) {
 		switch {
 		case m.role == roleOwn:
 		case m.role == rolePath:
-			l.add(start+m.start, CodePlaceholder, "%s is the unsubscribe page of %s; write %s instead of the whole address", tag, m.tool, Slot)
+			l.add(start+m.start, CodePlaceholder, DetailLink, "%s is the unsubscribe page of %s; write %s instead of the whole address", tag, m.tool, Slot)
 		case m.wayOut():
-			l.add(start+m.start, CodePlaceholder, "%s is a tag of %s; write %s", tag, m.tool, Slot)
+			l.add(start+m.start, CodePlaceholder, DetailLink, "%s is a tag of %s; write %s", tag, m.tool, Slot)
 		case m.role == roleOther:
-			l.add(start+m.start, CodePlaceholder, "%s is a tag of %s and would be sent as it stands; remove it", tag, m.tool)
+			l.add(start+m.start, CodePlaceholder, DetailTag, "%s is a tag of %s and would be sent as it stands; remove it", tag, m.tool)
 		default:
-			l.add(start+m.start, CodePlaceholder, "%s is a tag of another mail tool and would be sent as it stands; write a merge field such as {{ contact.first_name }}, or remove it", tag)
+			l.add(start+m.start, CodePlaceholder, DetailField, "%s is a tag of another mail tool and would be sent as it stands; write a merge field such as {{ contact.first_name }}, or remove it", tag)
 		}
 	}
 }

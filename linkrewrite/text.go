@@ -84,8 +84,7 @@ func (r *rewriter) foundInText(kind Kind, tool string, start, end int, with stri
 	if says {
 		words = r.src[from:to]
 	}
-	r.found(kind, tool, start, end, words, r.words()+": "+Slot)
-	if kind == Custom && !r.options.Custom {
+	if !r.found(kind, tool, start, end, words, r.words()+": "+Slot) {
 		return
 	}
 	switch {

@@ -34,6 +34,9 @@ type Store interface {
 	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
 	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)
 	RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error)
+	DescribeWorker(ctx context.Context, worker int64, about campaign.About) error
+	TakeRelayTest(ctx context.Context, relays []string, now time.Time) (t campaign.RelayTest, ok bool, err error)
+	RecordRelayTest(ctx context.Context, t campaign.RelayTest) error
 	StopWorker(ctx context.Context, worker int64, now time.Time) error
 }
 

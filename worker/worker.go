@@ -35,10 +35,12 @@ type Options struct {
 	Bell  Bell
 	Redis redis.UniversalClient
 	Pool  *mailer.Pool
-	Keys  *managelink.Keyring
-	Words func(context.Context) *templates.Set
-	Log   *slog.Logger
-	Now   func() time.Time // default time.Now
+	// Relays are those of the pool, for the console to show and test. Optional.
+	Relays []mailer.Relay
+	Keys   *managelink.Keyring
+	Words  func(context.Context) *templates.Set
+	Log    *slog.Logger
+	Now    func() time.Time // default time.Now
 
 	// Signers sign mails by their From's domain; nil signs none.
 	Signers mailer.Signers
@@ -161,8 +163,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	running.Go(func() { w.recorder.run(background) })
 	w.beside.Go(func() { w.keepLease(leaseCtx) })
 	w.beside.Go(func() { w.keepSweeping(ctx) })
+	w.beside.Go(func() { w.keepTestingRelays(ctx) })
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
+	w.describe(ctx, id)
 
 	w.Pool.Share(w.pacer)
 	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
@@ -252,6 +256,7 @@ func (w *Worker) renewLease(ctx context.Context) error {
 	}
 	w.Log.Warn("the lease had run out: going on under a new number", "worker", id, "before", w.id.Load())
 	w.id.Store(id)
+	w.describe(ctx, id)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -581,7 +582,7 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	entries, err := db.Audit(ctx, a.Limit)
+	entries, err := db.AuditLog(ctx, staff.Filter{Most: a.Limit})
 	if err != nil {
 		return err
 	}
@@ -589,6 +590,9 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 		who := ""
 		if e.Contact != 0 {
 			who = fmt.Sprintf(" contact %d", e.Contact)
+		}
+		if e.Campaign != 0 {
+			who = fmt.Sprintf(" campaign %d", e.Campaign)
 		}
 		_, _ = fmt.Fprintf(c.out, "%s  %s  %s%s %s\n", e.At.UTC().Format(time.DateTime), e.Actor, e.Action, who, e.Detail)
 	}

@@ -56,10 +56,11 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Public.ConsoleListen != "" {
-		handler, err := newConsole(ctx, db, s.Public.ConsoleURL, c)
+		handler, stop, err := newConsole(ctx, db, s.Public, c)
 		if err != nil {
 			return err
 		}
+		defer stop()
 		group.Go(func() error { return web.Serve(ctx, s.Public.ConsoleListen, handler, c.log) })
 	}
 	if s.Worker {

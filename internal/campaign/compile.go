@@ -46,32 +46,45 @@ type slot struct {
 	template *liquid.Template // of a part that Liquid renders; nil for a field
 }
 
-// Compile rewrites the content's links and parses its merge fields.
+// Compile builds the content, rewrites its links and parses its merge fields.
 func Compile(c Content) (*Compiled, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	rewritten, _ := c.Rewrite(nil)
+	built, err := c.Build()
+	if err != nil {
+		return nil, err
+	}
+	rewritten, _ := built.Rewrite(nil)
 	compiled := &Compiled{byLang: map[string]*CompiledVariant{}}
 	for _, lang := range rewritten.Languages() {
-		v := rewritten.Variants[lang]
-		known := map[Field]string{SenderName: c.FromName, SenderAddress: c.PostalAddress, CampaignName: c.Name}
-		cv := &CompiledVariant{Language: lang, known: known}
-		var err error
-		if cv.Subject, err = cv.compile(v.Subject, known, func(int) escape { return inSubject }); err != nil {
-			return nil, fmt.Errorf("subject of variant %s: %w", lang, err)
-		}
-		if cv.HTML, err = cv.compile(v.HTML, known, references(v.HTML)); err != nil {
-			return nil, fmt.Errorf("HTML of variant %s: %w", lang, err)
-		}
-		if cv.Text, err = cv.compile(v.Text, known, func(int) escape { return inText }); err != nil {
-			return nil, fmt.Errorf("text of variant %s: %w", lang, err)
+		cv, err := compileVariant(rewritten, lang)
+		if err != nil {
+			return nil, err
 		}
 		compiled.variants = append(compiled.variants, cv)
 		compiled.byLang[strings.ToLower(lang)] = cv
 	}
 	compiled.fallback = compiled.byLang[strings.ToLower(c.DefaultLanguage)]
 	return compiled, nil
+}
+
+// compileVariant compiles one language of content that is built and rewritten.
+func compileVariant(c Content, lang string) (*CompiledVariant, error) {
+	v := c.Variants[lang]
+	known := map[Field]string{SenderName: c.FromName, SenderAddress: c.PostalAddress, CampaignName: c.Name}
+	cv := &CompiledVariant{Language: lang, known: known}
+	var err error
+	if cv.Subject, err = cv.compile(v.Subject, known, func(int) escape { return inSubject }); err != nil {
+		return nil, fmt.Errorf("subject of variant %s: %w", lang, err)
+	}
+	if cv.HTML, err = cv.compile(v.HTML, known, references(v.HTML)); err != nil {
+		return nil, fmt.Errorf("HTML of variant %s: %w", lang, err)
+	}
+	if cv.Text, err = cv.compile(v.Text, known, func(int) escape { return inText }); err != nil {
+		return nil, fmt.Errorf("text of variant %s: %w", lang, err)
+	}
+	return cv, nil
 }
 
 // compile cuts a text at its merge fields and manage links. What is the same

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/text/language"
-
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/linkrewrite"
@@ -67,19 +65,22 @@ func (a Audience) Selection(now time.Time) contact.Selection {
 	return s
 }
 
-// mostExpiringDays bounds how far ahead an audience looks.
-const mostExpiringDays = 3650
-
-// Bounds of what an author may write, in bytes.
-const (
-	maxDescription = 64 << 10
-	maxPart        = 2 << 20
-	maxSubject     = 998 // RFC 5322 section 2.1.1
-)
-
 // Load reads a campaign folder: campaign.json, in which html, or
-// markdown, and text name files of the folder. Errors name the file, and the field.
+// markdown, and text name files of the folder. Markdown becomes HTML. Errors
+// name the file, and the field.
 func Load(folder fs.FS) (Content, error) {
+	c, err := Read(folder)
+	if err != nil {
+		return Content{}, err
+	}
+	if c, err = c.Build(); err != nil {
+		return Content{}, err
+	}
+	return c, c.Validate()
+}
+
+// Read reads a campaign folder as its author wrote it, to be worked on.
+func Read(folder fs.FS) (Content, error) {
 	raw, err := readFile(folder, "campaign.json", maxDescription)
 	if err != nil {
 		return Content{}, err
@@ -103,38 +104,52 @@ func Load(folder fs.FS) (Content, error) {
 		case v.HTML == "":
 			return Content{}, fmt.Errorf("campaign.json: variant %q names no html file and no markdown file", lang)
 		}
-		text, err := readFile(folder, *source, maxPart)
-		if err != nil {
-			return Content{}, err
-		}
-		*source = string(text)
-		markdown := v.Markdown != ""
-		if markdown {
-			if v.HTML, err = fromMarkdown(v.Markdown, lang, c); err != nil {
+		for _, part := range []*string{source, &v.Text} {
+			if *part == "" {
+				continue
+			}
+			text, err := readFile(folder, *part, MaxPart)
+			if err != nil {
 				return Content{}, err
 			}
-			v.Markdown = "" // the HTML is what is kept, checked and sent
+			*part = string(text)
+		}
+		c.Variants[lang] = v
+	}
+	return c, nil
+}
+
+// Build makes what is sent of what the author wrote: HTML of Markdown, CSS within
+// the elements where that was asked for, the preheader in the HTML. To build
+// twice is to build once. Errors name the variant.
+func (c Content) Build() (Content, error) {
+	built := c
+	built.Variants = make(map[string]Variant, len(c.Variants))
+	for _, lang := range c.Languages() {
+		v := c.Variants[lang]
+		markdown := strings.TrimSpace(v.Markdown) != ""
+		var err error
+		if markdown {
+			if v.HTML, err = fromMarkdown(v.Markdown, lang, c); err != nil {
+				return Content{}, fmt.Errorf("variant %q: %w", lang, err)
+			}
 		}
 		if v.HTML, err = finish(v, markdown || c.InlineCSS); err != nil {
 			return Content{}, fmt.Errorf("variant %q: %w", lang, err)
 		}
-		v.Preheader = ""
-		if v.Text != "" {
-			text, err := readFile(folder, v.Text, maxPart)
-			if err != nil {
-				return Content{}, err
-			}
-			v.Text = string(text)
-		}
-		c.Variants[lang] = v
+		v.Markdown, v.Preheader = "", "" // the HTML is what is checked and sent
+		built.Variants[lang] = v
 	}
-	c.InlineCSS = false // done
-	return c, c.Validate()
+	built.InlineCSS = false // done
+	return built, nil
 }
 
 // finish writes into the HTML what the author has asked for.
 func finish(v Variant, inline bool) (html string, err error) {
 	html = v.HTML
+	if strings.TrimSpace(html) == "" {
+		return html, nil // not written yet
+	}
 	if inline {
 		if html, err = inlineCSS(html); err != nil {
 			return "", err
@@ -186,61 +201,6 @@ func readFile(folder fs.FS, name string, most int64) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
 }
 
-// Validate returns what is missing or malformed, all of it.
-func (c Content) Validate() error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if strings.TrimSpace(c.Name) == "" {
-		add("name is empty; give the campaign a name that you will recognise")
-	}
-	if c.Class != "" && c.Class != gating.Marketing && c.Class != gating.Service {
-		add("class is %s or %s, not %q", gating.Marketing, gating.Service, c.Class)
-	}
-	if _, err := contact.ParseAddress(c.FromAddress); err != nil {
-		add("from_address %q: %w", c.FromAddress, err)
-	}
-	if c.ReplyTo != "" {
-		if _, err := contact.ParseAddress(c.ReplyTo); err != nil {
-			add("reply_to %q: %w", c.ReplyTo, err)
-		}
-	}
-	if strings.ContainsAny(c.FromName+c.FromAddress+c.ReplyTo, "\r\n") {
-		add("from_name, from_address and reply_to stand on one line each")
-	}
-	if strings.TrimSpace(c.PostalAddress) == "" {
-		add("postal_address is empty; the law asks for the sender's address in every mail")
-	}
-	if a := c.Audience; a.ExpiringDays < 0 || a.ExpiringDays > mostExpiringDays {
-		add("audience.expiring_days is a number from 1 to %d, not %d", mostExpiringDays, a.ExpiringDays)
-	}
-	if a := c.Audience; a.Basis != "" && !contact.IsKey(a.Basis) {
-		add("audience.basis is a legal basis such as consent, or none, not %q", a.Basis)
-	}
-	if len(c.Variants) == 0 {
-		add("variants is empty; write the mail in at least one language")
-	} else if _, ok := c.Variants[c.DefaultLanguage]; !ok {
-		add("default_language %q has no variant; there are %s", c.DefaultLanguage, strings.Join(c.Languages(), ", "))
-	}
-	for _, lang := range c.Languages() {
-		v := c.Variants[lang]
-		if _, err := language.Parse(lang); err != nil {
-			add("variant %q is not named by a language code such as da or en", lang)
-		}
-		switch {
-		case strings.TrimSpace(v.Subject) == "":
-			add("variant %s has no subject", lang)
-		case strings.ContainsAny(v.Subject, "\r\n"):
-			add("the subject of variant %s stands on one line", lang)
-		case len(v.Subject) > maxSubject:
-			add("the subject of variant %s is longer than %d bytes", lang, maxSubject)
-		}
-		if strings.TrimSpace(v.HTML) == "" {
-			add("variant %s has no HTML", lang)
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Languages returns the languages there are variants in, sorted.
 func (c Content) Languages() []string {
 	list := make([]string, 0, len(c.Variants))
@@ -269,7 +229,7 @@ func (c Content) LanguageFor(language string) string {
 type LinkFinding struct {
 	linkrewrite.Finding
 	Language string
-	Part     string // html or text
+	Part     string // html, markdown or text
 }
 
 // Rewrite points the standard unsubscribe links of all variants at the manage
@@ -283,11 +243,17 @@ func (c Content) Rewrite(legacyURLs []string) (Content, []LinkFinding) {
 		v := c.Variants[lang]
 		o := linkrewrite.Options{Language: lang, LegacyURLs: legacyURLs}
 		var found []linkrewrite.Finding
+		if v.Markdown != "" { // it becomes HTML later
+			v.Markdown, found = linkrewrite.Text(v.Markdown, o)
+			for _, f := range found {
+				all = append(all, LinkFinding{f, lang, "markdown"})
+			}
+		}
 		v.HTML, found = linkrewrite.HTML(v.HTML, o)
 		for _, f := range found {
 			all = append(all, LinkFinding{f, lang, "html"})
 		}
-		if strings.TrimSpace(v.Text) == "" {
+		if strings.TrimSpace(v.Text) == "" && strings.TrimSpace(v.HTML) != "" {
 			v.Text = TextFromHTML(v.HTML)
 		}
 		v.Text, found = linkrewrite.Text(v.Text, o)
@@ -305,15 +271,31 @@ type Problem struct {
 	linkrewrite.Problem
 }
 
-func (p Problem) String() string { return p.Language + " " + p.Problem.String() }
+func (p Problem) String() string {
+	if p.Language == "" {
+		return p.Problem.String()
+	}
+	return p.Language + " " + p.Problem.String()
+}
 
 // Check returns all that keeps the content from being launched, with a mend
-// for each. It looks at what would be sent: the content rewritten.
+// for each: what is missing, and what is wrong with what would be sent: the
+// content built and rewritten.
 func Check(c Content) []Problem {
-	rewritten, _ := c.Rewrite(nil)
 	var all []Problem
+	for _, f := range c.Faults() {
+		all = append(all, Problem{f.Language, linkrewrite.Problem{File: "campaign", Code: f.Code, Mend: f.Error(), Args: f.Args}})
+	}
+	built, err := c.Build()
+	if err != nil {
+		return append(all, Problem{"", linkrewrite.Problem{File: "html", Code: CodeUnbuildable, Mend: err.Error(), Args: []any{err.Error()}}})
+	}
+	rewritten, _ := built.Rewrite(nil)
 	for _, lang := range rewritten.Languages() {
 		v := rewritten.Variants[lang]
+		if strings.TrimSpace(v.HTML) == "" {
+			continue // a fault
+		}
 		for _, p := range linkrewrite.Lint(WithoutLiquid(v.HTML), WithoutLiquid(v.Text), linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
 			all = append(all, Problem{lang, p})
 		}
@@ -328,10 +310,16 @@ func Check(c Content) []Problem {
 	return all
 }
 
+// The codes of what is checked here.
+const (
+	CodeMergeField  = "merge_field"
+	CodeUnbuildable = "unbuildable"
+)
+
 // CheckFields returns what is wrong with the merge fields of a text.
 func CheckFields(text string) []linkrewrite.Problem {
 	if _, err := parseFields(text); err != nil {
-		return []linkrewrite.Problem{{Line: err.Line, Column: err.Column, Code: "merge_field", Mend: err.Mend}}
+		return []linkrewrite.Problem{{Line: err.Line, Column: err.Column, Code: CodeMergeField, Mend: err.Mend, Detail: err.Detail, Args: err.Args}}
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ type fieldUse struct {
 type FieldError struct {
 	Line, Column int
 	Mend         string
+	Detail       string // tells kinds of errors apart, for words in other languages
+	Args         []any  // what such words name
 }
 
 func (e *FieldError) Error() string {
@@ -86,19 +88,21 @@ func parseFields(text string) ([]fieldUse, *FieldError) {
 			at = open + 2
 			continue
 		}
-		fail := func(format string, args ...any) *FieldError { return fieldError(text, open, format, args...) }
+		fail := func(detail, format string, args ...any) *FieldError {
+			return fieldError(text, open, detail, format, args...)
+		}
 		if length < 0 {
-			return nil, fail("the merge field {{ %s is not closed; end it with }}", m[1])
+			return nil, fail("open", "the merge field {{ %s is not closed; end it with }}", m[1])
 		}
 		use := fieldUse{start: open, end: open + length + 2, field: Field(m[1])}
 		if !known(use.field) {
-			return nil, fail("there is no merge field %s; did you mean %s?", m[1], nearest(m[1]))
+			return nil, fail("unknown", "there is no merge field %s; did you mean %s?", m[1], nearest(m[1]))
 		}
 		if m[2] != "" {
 			arg := defaultArg.FindStringSubmatch(m[2])
 			if arg == nil {
 				if !strings.HasPrefix(m[2], "|") {
-					return nil, fail(`after %s a filter can stand: {{ %s | default: "there" }}`, m[1], m[1])
+					return nil, fail("filter", `after %s a filter can stand: {{ %[1]s | default: "there" }}`, m[1])
 				}
 				if err := checkRegion(text, region{use.start, use.end}); err != nil {
 					return nil, err

@@ -57,7 +57,7 @@ func findRegions(text string) (regions []region, problem *FieldError) {
 			open = append(open, name)
 		case isEnd && isBlock(closes):
 			if len(open) == 0 || open[len(open)-1] != closes {
-				return nil, fieldError(text, m[0], "{%% %s %%} ends what was not begun; write {%% %s ... %%} before it", name, closes)
+				return nil, fieldError(text, m[0], "unbegun", "{%% %s %%} ends what was not begun; write {%% %s ... %%} before it", name, closes)
 			}
 			if open = open[:len(open)-1]; len(open) == 0 {
 				regions = append(regions, region{start, m[1]})
@@ -65,14 +65,14 @@ func findRegions(text string) (regions []region, problem *FieldError) {
 		}
 	}
 	if len(open) > 0 {
-		return nil, fieldError(text, start, "{%% %s %%} is not ended; write {%% end%s %%} after it", open[0], open[0])
+		return nil, fieldError(text, start, "unended", "{%% %s %%} is not ended; write {%% end%[1]s %%} after it", open[0])
 	}
 	return regions, nil
 }
 
-func fieldError(text string, at int, format string, args ...any) *FieldError {
+func fieldError(text string, at int, detail, format string, args ...any) *FieldError {
 	before := text[:at]
-	return &FieldError{Line: 1 + strings.Count(before, "\n"), Column: at - strings.LastIndexByte(before, '\n'), Mend: fmt.Sprintf(format, args...)}
+	return &FieldError{Line: 1 + strings.Count(before, "\n"), Column: at - strings.LastIndexByte(before, '\n'), Mend: fmt.Sprintf(format, args...), Detail: detail, Args: args}
 }
 
 // checkRegion holds a part to what it may say.
@@ -82,12 +82,12 @@ func checkRegion(text string, r region) *FieldError {
 		words := quoted.ReplaceAllStringFunc(source[from:to], func(s string) string { return strings.Repeat(" ", len(s)) })
 		for _, m := range ourName.FindAllStringIndex(words, -1) {
 			if name := words[m[0]:m[1]]; !known(Field(name)) {
-				return fieldError(text, r.start+from+m[0], "there is no merge field %s; did you mean %s?", name, nearest(name))
+				return fieldError(text, r.start+from+m[0], "unknown", "there is no merge field %s; did you mean %s?", name, nearest(name))
 			}
 		}
 		for _, m := range filter.FindAllStringSubmatchIndex(words, -1) {
 			if name := words[m[2]:m[3]]; !slices.Contains(filters(), name) {
-				return fieldError(text, r.start+from+m[2], "there is no filter %s; there are %s", name, strings.Join(filters(), ", "))
+				return fieldError(text, r.start+from+m[2], "unknown_filter", "there is no filter %s; there are %s", name, strings.Join(filters(), ", "))
 			}
 		}
 		return nil
@@ -100,7 +100,7 @@ func checkRegion(text string, r region) *FieldError {
 	for _, m := range tag.FindAllStringSubmatchIndex(source, -1) {
 		name, words := source[m[2]:m[3]], source[m[4]:m[5]]
 		if !slices.Contains([]string{"if", "elsif", "else", "endif", "unless", "endunless", "case", "when", "endcase", "for", "endfor", "break", "continue"}, name) {
-			return fieldError(text, r.start+m[0], "{%% %s %%} cannot stand here; there are if, unless, case and for", name)
+			return fieldError(text, r.start+m[0], "unknown_tag", "{%% %s %%} cannot stand here; there are if, unless, case and for", name)
 		}
 		if err := check(m[4], m[5]); err != nil {
 			return err
@@ -110,16 +110,16 @@ func checkRegion(text string, r region) *FieldError {
 		}
 		bounds := countable.FindStringSubmatch(words)
 		if bounds == nil {
-			return fieldError(text, r.start+m[0], "a loop counts: {%% for i in (1..3) %%}")
+			return fieldError(text, r.start+m[0], "loop", "a loop counts: {%% for i in (1..3) %%}")
 		}
 		from, fromErr := strconv.Atoi(bounds[1])
 		to, toErr := strconv.Atoi(bounds[2])
 		if fromErr != nil || toErr != nil || to-from >= mostTurns {
-			return fieldError(text, r.start+m[0], "a loop has at most %d turns", mostTurns)
+			return fieldError(text, r.start+m[0], "turns", "a loop has at most %d turns", mostTurns)
 		}
 	}
 	if strings.Count(source, "{% for")+strings.Count(source, "{%for")+strings.Count(source, "{%- for") > 2 {
-		return fieldError(text, r.start, "there are more than two loops in one block")
+		return fieldError(text, r.start, "loops", "there are more than two loops in one block")
 	}
 	return nil
 }
@@ -144,12 +144,12 @@ func compileRegion(text string, r region, where func(int) escape) (*liquid.Templ
 	b.WriteString(source[at:])
 	template, err := engine.ParseString(b.String())
 	if err != nil {
-		return nil, fieldError(text, r.start, "the block cannot be read: %s", firstLine(err.Error()))
+		return nil, fieldError(text, r.start, "unreadable", "the block cannot be read: %s", firstLine(err.Error()))
 	}
 	// What is wrong with it shows with the first recipient.
 	for _, sample := range []Recipient{{}, {FirstName: "Anna", LastName: "Holm", Email: "anna@example.org", Company: "Holm", ManageURL: "https://example.org"}} {
 		if _, err := renderRegion(template, sample.bindings(nil)); err != nil {
-			return nil, fieldError(text, r.start, "the block cannot be rendered: %s", firstLine(err.Error()))
+			return nil, fieldError(text, r.start, "unrendered", "the block cannot be rendered: %s", firstLine(err.Error()))
 		}
 	}
 	return template, nil

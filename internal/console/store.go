@@ -14,6 +14,12 @@ type Store interface {
 	campaignStore
 	contactStore
 	settingStore
+	vocabularyStore
+	sendingStore
+	lookStore
+	userStore
+	auditStore
+	upgradeStore
 	Policy(ctx context.Context, now time.Time) (gating.Policy, error)
 	Ping(ctx context.Context) error
 }

@@ -221,32 +221,3 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 	}
 	return nil
 }
-
-// AuditEntry is a line of the audit log.
-type AuditEntry struct {
-	At      time.Time
-	Actor   string
-	Action  string
-	Contact contact.ID // 0 when none is concerned
-	Detail  string
-}
-
-// Audit returns the newest lines of the audit log, settings included.
-func (db *DB) Audit(ctx context.Context, most int) ([]AuditEntry, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT at, actor, action, coalesce(contact_id, 0), detail FROM audit
-		UNION ALL SELECT at, actor, 'wording set', 0, 'version ' || version || ', ' || purpose || ', ' || language FROM wording_version
-		UNION ALL SELECT at, actor, 'consent change', 0, 'change ' || id || ': ' || purpose || ' to ' || to_basis FROM bulk_change
-		UNION ALL SELECT at, actor, 'settings set', 0, name || ' = ' || value FROM setting_change
-		UNION ALL SELECT launched_at, override_by, 'campaign launch with override', 0, 'campaign ' || id || ': ' || override_reason
-			FROM campaign WHERE override_by <> '' AND launched_at IS NOT NULL
-		ORDER BY 1 DESC LIMIT $1`, most)
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	entries, err := pgx.CollectRows(rows, pgx.RowToStructByPos[AuditEntry])
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	return entries, nil
-}
