@@ -10,6 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/jatak-mail/jatak/examples"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
@@ -75,8 +77,12 @@ func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (
 	if err != nil {
 		return nil, fmt.Errorf("templates: %w", err)
 	}
+	starters, err := starters()
+	if err != nil {
+		return nil, err
+	}
 	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
-		Secure: strings.HasPrefix(site, "https://")})
+		Secure: strings.HasPrefix(site, "https://"), Starters: starters})
 	if err != nil {
 		return nil, err
 	}
@@ -133,4 +139,20 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,
 		Tasks: s.Worker.Concurrency, Window: s.Worker.Window,
 	}), nil
+}
+
+// starters are the mails that come with Jatak, as they were written.
+func starters() (list []campaign.Content, err error) {
+	for _, name := range examples.Campaigns() {
+		folder, err := examples.Campaign(name)
+		if err != nil {
+			return nil, err
+		}
+		content, err := campaign.Read(folder)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		list = append(list, content)
+	}
+	return list, nil
 }

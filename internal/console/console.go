@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/internal/web"
@@ -29,6 +30,8 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Secure    bool // it is reached by https
+	// Starters are mails to begin a campaign or template with; there may be none.
+	Starters []campaign.Content
 }
 
 type site struct {
@@ -57,7 +60,7 @@ const mostBody = 512 << 20
 
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.settingRoutes())
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.settingRoutes())
 }
 
 // Routes lists all pages and actions.

@@ -12,6 +12,7 @@ import (
 type Store interface {
 	accessStore
 	campaignStore
+	composerStore
 	contactStore
 	settingStore
 	Policy(ctx context.Context, now time.Time) (gating.Policy, error)
