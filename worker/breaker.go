@@ -51,7 +51,7 @@ func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason str
 
 // judge counts an outcome of a prepared campaign.
 func (w *Worker) judge(p *prepared, o campaign.Outcome) {
-	trips, reason := p.breaker.count(o, int(w.failurePercent.Load()))
+	trips, reason := p.breaker.count(o, w.pacer.current().limits.FailurePercent)
 	if !trips {
 		return
 	}
@@ -64,4 +64,32 @@ func (w *Worker) judge(p *prepared, o campaign.Outcome) {
 		}
 		w.prepared.forget(p.id) // a person who resumes it starts the count anew
 	}()
+}
+
+// leastComplaints is how many a campaign is paused for, at least: one of the first
+// hundred readers is no measure.
+const leastComplaints = 3
+
+// heedComplaints pauses campaigns of which too many recipients complained.
+func (w *Worker) heedComplaints(ctx context.Context) error {
+	limit := w.pacer.current().limits.ComplaintPercent
+	if limit == 0 {
+		return nil
+	}
+	complaints, err := w.Store.Complaints(ctx, leastComplaints)
+	if err != nil {
+		return err
+	}
+	for _, c := range complaints {
+		percent := 100 * float64(c.Complaints) / float64(max(c.Sent, 1))
+		if percent <= limit {
+			continue
+		}
+		reason := fmt.Sprintf("%d of %d recipients complained of spam, %.2g %%, more than %.2g %%", c.Complaints, c.Sent, percent, limit)
+		w.Log.Warn("too many complain: the campaign is paused", "campaign", c.Campaign, "reason", reason)
+		if err := w.Store.Pause(ctx, c.Campaign, reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }

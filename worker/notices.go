@@ -34,12 +34,13 @@ func (w *Worker) personal(ctx context.Context, _ *asynq.Task) error {
 // confirmation of a sign-up, a fresh link, "you were added".
 func (w *Worker) notices(ctx context.Context) error {
 	for !w.isStopping() {
-		if err := w.Pool.Ready(ctx); err != nil {
-			return err
-		}
 		rules, err := w.Store.Rules(ctx)
 		if err != nil || rules.SenderAddress == "" {
 			return err // they wait until the tenant says who they are from
+		}
+		route, err := w.Pool.Ready(ctx, rules.SenderAddress.Domain())
+		if err != nil {
+			return err
 		}
 		now := w.Now()
 		policy, claimed, err := w.Store.ClaimNotices(ctx, noticeChunk, now, now.Add(noticeLease))
@@ -47,7 +48,7 @@ func (w *Worker) notices(ctx context.Context) error {
 			return err
 		}
 		for _, n := range claimed {
-			if err := w.notice(ctx, n, policy, rules); err != nil {
+			if err := w.notice(ctx, n, policy, rules, route); err != nil {
 				return fmt.Errorf("notice %d: %w", n.ID, err)
 			}
 		}
@@ -57,7 +58,7 @@ func (w *Worker) notices(ctx context.Context) error {
 
 // notice sends one, if the gate lets it: as a service notice, it goes to
 // everybody who can and may be reached at all.
-func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Policy, rules contact.Rules) error {
+func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Policy, rules contact.Rules, route *mailer.Route) error {
 	o := contact.NoticeOutcome{ID: n.ID, State: "blocked", At: w.Now()}
 	v := gating.Decide(n.Facts, policy)
 	o.Reason = v.Reason
@@ -69,6 +70,7 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 		return err
 	}
 	replies := make(chan mailer.Outcome, 1)
+	mail.Route = route
 	mail.Done = func(reply mailer.Outcome) { replies <- reply }
 	if err := w.Pool.Submit(ctx, mail); err != nil {
 		o.State, o.Reply, o.Due = "pending", err.Error(), w.Now()
@@ -115,9 +117,9 @@ func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules conta
 	if err != nil {
 		return nil, err
 	}
-	from := w.BounceAddress
-	if from == "" {
-		from = string(rules.SenderAddress)
+	from := string(rules.SenderAddress)
+	if w.BounceAddress != "" {
+		from = w.Keys.ReturnPath(w.BounceAddress, int64(n.Recipient.ID), 0)
 	}
 	data, err := w.Signers.Sign(rules.SenderAddress.Domain(), template.Append(nil, mailer.Values{
 		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: w.Now(),

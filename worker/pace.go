@@ -3,38 +3,193 @@ package worker
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/pace"
 )
 
-// pacer bounds mails a second for all workers together. It is asked before rows
-// are claimed, so that no claimed row waits and no token is held by one.
+// pacer knows what may be sent now, and how fast: which campaigns are under way,
+// and the bounds on all mail, on each campaign, relay and destination. The bounds
+// are shared by all workers. It is asked before rows are claimed, so that no
+// claimed row waits and no token is held by one.
 type pacer struct {
 	store   Store
 	limiter *pace.Limiter
+	slots   *pace.Slots
 	now     func() time.Time
+	log     *slog.Logger
+	tallies tallies
+	asked   chan asked // destinations that want less
 
-	mu     sync.Mutex
-	read   time.Time // when limits was read
-	limits campaign.Limits
+	mu        sync.Mutex
+	view      view
+	following map[campaign.ID]following
 }
 
-// limitMemory is how long limits are trusted: a change acts within it.
-const limitMemory = time.Second
+// view is what was read last; it does not change.
+type view struct {
+	at     time.Time // zero: nothing was read
+	limits campaign.Limits
+	names  map[campaign.Lane]string
+	// bounded are the destinations with a bound, by name, and lanes all of theirs.
+	bounded map[string]destination
+	lanes   []campaign.Lane
+}
 
-func (p *pacer) current(ctx context.Context) (l campaign.Limits, err error) {
+// destination is where mail may go only so fast.
+type destination struct {
+	name        string
+	lanes       []campaign.Lane
+	perSecond   float64 // 0: no bound
+	connections int     // mails under way at once; 0: no bound
+}
+
+// following is a campaign under way; its context ends when it is paused or
+// cancelled.
+type following struct {
+	context.Context
+	stop context.CancelFunc
+}
+
+// lookEvery is how soon a pause, or a change of pace, acts.
+const lookEvery = 400 * time.Millisecond
+
+// run looks again and again until the context is done.
+func (p *pacer) run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-p.asked:
+			p.slowDown(ctx, a)
+			continue
+		case <-tick.C:
+		}
+		if err := p.look(ctx); err != nil && ctx.Err() == nil {
+			p.log.Debug("the limits could not be read; those known hold on", "error", err)
+		}
+	}
+}
+
+// look reads what is so now, and ends the contexts of campaigns that have been
+// stopped.
+func (p *pacer) look(ctx context.Context) error {
+	limits, err := p.store.Limits(ctx)
+	if err != nil {
+		return err
+	}
+	slow, err := p.limiter.Slowed(ctx)
+	if err != nil {
+		p.log.Debug("who is slowed down is not known", "error", err) // Redis is away; it was not slowed for long
+	}
+	v := newView(limits, slow, p.now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := p.now(); now.Sub(p.read) >= limitMemory {
-		if l, err = p.store.Limits(ctx); err != nil {
-			return l, err
+	p.view = v
+	for id, f := range p.following {
+		if _, active := limits.Active[id]; !active {
+			f.stop()
+			delete(p.following, id)
 		}
-		p.read, p.limits = now, l
 	}
-	return p.limits, nil
+	return nil
+}
+
+func newView(limits campaign.Limits, slow map[string]float64, now time.Time) view {
+	v := view{at: now, limits: limits, names: limits.Destinations(), bounded: map[string]destination{}}
+	for _, l := range limits.Limited {
+		v.bounded[l.Name] = destination{name: l.Name, lanes: l.Lanes(), perSecond: l.Rate(now), connections: l.Connections}
+	}
+	for name, rate := range slow {
+		d, known := v.bounded[name]
+		if !known {
+			d = destination{name: name, lanes: v.lanesOf(name)}
+		}
+		if d.perSecond == 0 || rate < d.perSecond {
+			d.perSecond = rate
+		}
+		v.bounded[name] = d
+	}
+	for _, d := range v.bounded {
+		v.lanes = append(v.lanes, d.lanes...)
+	}
+	return v
+}
+
+// aloneName begins the name of a lane that belongs to no provider or limit.
+const aloneName = "lane:"
+
+// nameOf returns the destination that a lane belongs to.
+func (v view) nameOf(lane campaign.Lane) string {
+	if name, known := v.names[lane]; known {
+		return name
+	}
+	return fmt.Sprintf("%s%d", aloneName, lane)
+}
+
+func (v view) lanesOf(name string) (lanes []campaign.Lane) {
+	if number, alone := strings.CutPrefix(name, aloneName); alone {
+		var lane campaign.Lane
+		if _, err := fmt.Sscan(number, &lane); err == nil {
+			lanes = append(lanes, lane)
+		}
+		return lanes
+	}
+	for lane, of := range v.names {
+		if of == name {
+			lanes = append(lanes, lane)
+		}
+	}
+	return lanes
+}
+
+func (p *pacer) current() view {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.view
+}
+
+// follow returns a context that ends when the campaign is paused or cancelled; it
+// has ended already when the campaign is not under way.
+func (p *pacer) follow(ctx context.Context, id campaign.ID) (context.Context, error) {
+	p.mu.Lock()
+	f, known := p.following[id]
+	p.mu.Unlock()
+	if known {
+		return f, nil
+	}
+	if err := p.look(ctx); err != nil { // it may have been launched a moment ago
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f, known = p.following[id]; known {
+		return f, nil
+	}
+	f.Context, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if _, active := p.view.limits.Active[id]; !active {
+		f.stop()
+		return f, nil
+	}
+	p.following[id] = f
+	return f, nil
+}
+
+// stop ends all contexts.
+func (p *pacer) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, f := range p.following {
+		f.stop()
+		delete(p.following, id)
+	}
 }
 
 // bucket holds mails at a rate a second, of which a twentieth of a second's may
@@ -43,44 +198,152 @@ func bucket(name string, rate float64) pace.Bucket {
 	return pace.Bucket{Key: "jatak:{pace}:" + name, Rate: rate, Burst: rate / 20}
 }
 
-// take returns how many mails of a campaign may leave now, at most n, and how
-// long to wait when none may.
-func (p *pacer) take(ctx context.Context, id campaign.ID, n int) (granted int, wait time.Duration, err error) {
-	limits, err := p.current(ctx)
-	if err != nil {
-		return 0, 0, err
+// buckets are the bounds on a mail of a campaign through a relay and, where it has
+// one, to a destination.
+func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pace.Bucket) {
+	v := p.current()
+	add := func(name string, rate float64) {
+		if rate > 0 {
+			all = append(all, bucket(name, rate))
+		}
 	}
-	var buckets []pace.Bucket
-	if limits.All > 0 {
-		buckets = append(buckets, bucket("all", limits.All))
+	add("all", v.limits.All)
+	add(fmt.Sprintf("c%d", id), v.limits.Active[id].Pace)
+	if l, limited := v.limits.Relays[relay]; limited {
+		add("relay:"+relay, l.Rate(p.now()))
 	}
-	if of := limits.Of[id]; of > 0 {
-		buckets = append(buckets, bucket(fmt.Sprintf("c%d", id), of))
+	if to != nil {
+		add("to:"+to.name, to.perSecond)
 	}
-	return p.limiter.Take(ctx, n, buckets...)
+	return all
 }
 
-// longestPace bounds how long a worker waits before it looks again: the pace, or
-// the campaign, may have changed.
-const longestPace = 500 * time.Millisecond
+// charge books a mail on a relay that has taken it in another's place.
+func (p *pacer) charge(relay string) {
+	l, limited := p.current().limits.Relays[relay]
+	if !limited || l.Rate(p.now()) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p.giveBack(ctx, -1, []pace.Bucket{bucket("relay:"+relay, l.Rate(p.now()))})
+}
 
-// pace waits until at least one mail of a campaign may leave, and returns how
-// many of the n places in the window may be used. It gives the others back; 0
-// says that the campaign, or the worker, may have been stopped meanwhile.
-func (w *Worker) pace(ctx context.Context, id campaign.ID, n int) (int, error) {
-	granted, wait, err := w.pacer.take(ctx, id, n)
-	for range n - granted {
-		<-w.window
+// giveBack returns tokens that were not used.
+func (p *pacer) giveBack(ctx context.Context, n int, buckets []pace.Bucket) {
+	if err := p.limiter.GiveBack(ctx, n, buckets...); err != nil {
+		p.log.Debug("tokens are lost", "mails", n, "error", err)
 	}
-	if err != nil || granted > 0 {
-		return granted, err
+}
+
+// Acquire, Release and Share let the pool share its connections with those of
+// other workers (mailer.Slots).
+
+// Acquire asks for a connection to a relay.
+func (p *pacer) Acquire(ctx context.Context, relay string, most int) (bool, error) {
+	return p.slots.Acquire(ctx, "relay:"+relay, p.mostTo(relay, most))
+}
+
+// Release gives a connection back.
+func (p *pacer) Release(relay string) { p.slots.Release("relay:" + relay) }
+
+// Share is how many connections this worker should keep at most.
+func (p *pacer) Share(relay string, most int) int {
+	return p.slots.Share("relay:"+relay, p.mostTo(relay, most))
+}
+
+func (p *pacer) mostTo(relay string, most int) int {
+	if l := p.current().limits.Relays[relay]; l.Connections > 0 {
+		return min(most, l.Connections)
 	}
-	timer := time.NewTimer(min(wait, longestPace))
-	defer timer.Stop()
+	return most
+}
+
+// tallies count what destinations answer, to see who wants less.
+type tallies struct {
+	mu sync.Mutex
+	of map[string]*tally
+}
+
+type tally struct {
+	since               time.Time
+	accepted, throttled int
+}
+
+const (
+	// tallyTime is how long answers count.
+	tallyTime = 10 * time.Second
+	// leastThrottled is how many must ask for less before it counts as one voice,
+	// and throttledPart which part of all: a few are greylisted in good weather.
+	leastThrottled = 10
+	throttledPart  = 4
+)
+
+// add counts an answer, and reports the rate seen when too many asked for less.
+func (t *tallies) add(name string, throttled bool, now time.Time) (slow bool, seen float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.of[name]
+	if of == nil || now.Sub(of.since) > tallyTime {
+		of = &tally{since: now}
+		t.of[name] = of
+	}
+	if !throttled {
+		of.accepted++
+		return false, 0
+	}
+	of.throttled++
+	all := of.accepted + of.throttled
+	if of.throttled < leastThrottled || of.throttled*throttledPart < all {
+		return false, 0
+	}
+	delete(t.of, name)
+	return true, float64(all) / max(1, now.Sub(of.since).Seconds())
+}
+
+// isThrottle reports whether a reply asks for less (RFC 5321 section 4.2.2 and
+// RFC 4954): busy, local trouble, no room now.
+func isThrottle(reply mailer.Outcome) bool {
+	switch reply.Code {
+	case 421, 450, 451, 452, 454:
+		return reply.Kind == mailer.Later
+	}
+	return false
+}
+
+// heed counts what a destination answered, and slows it down when it asks for it.
+func (w *Worker) heed(lane campaign.Lane, reply mailer.Outcome) {
+	throttled := isThrottle(reply)
+	if !throttled && reply.Kind != mailer.Accepted {
+		return
+	}
+	name := w.pacer.current().nameOf(lane)
+	slow, seen := w.pacer.tallies.add(name, throttled, w.Now())
+	if !slow {
+		return
+	}
 	select {
-	case <-timer.C:
-	case <-w.stopping:
-	case <-ctx.Done():
+	case w.pacer.asked <- asked{name, seen, reply}:
+	default: // one that is on its way is enough
 	}
-	return 0, ctx.Err()
+}
+
+// asked is a destination that wants less, the rate it was sent at, and a reply.
+type asked struct {
+	name  string
+	seen  float64
+	reply mailer.Outcome
+}
+
+func (p *pacer) slowDown(ctx context.Context, a asked) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	rate, changed, err := p.limiter.SlowDown(ctx, a.name, a.seen)
+	switch {
+	case err != nil:
+		p.log.Warn("a destination could not be slowed down", "destination", a.name, "error", err)
+	case changed:
+		p.log.Warn("a destination asks for less: it is slowed down", "destination", a.name,
+			"mails_per_second", fmt.Sprintf("%.2g", rate), "reply", fmt.Sprintf("%d %s", a.reply.Code, a.reply.Enhanced))
+	}
 }

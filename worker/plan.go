@@ -28,20 +28,23 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 	started := w.Now()
 	size := min(firstChunk, w.ChunkSize)
 	for !w.isStopping() {
-		batch, err := w.Store.PlanChunk(ctx, task.Campaign, size, w.Now(), gating.Decide)
+		due, done, err := w.Store.PlanChunk(ctx, task.Campaign, size, w.Now(), gating.Decide)
 		if errors.Is(err, campaign.ErrNotPlanning) {
 			return nil // planned, paused or cancelled, or another is at it
 		}
 		if err != nil {
 			return err
 		}
-		if batch == 0 {
+		if done {
 			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", w.Now().Sub(started))
 			// Sending may have ended before planning did.
 			return w.finish(ctx, task.Campaign)
 		}
-		if err := w.Bell.RingSend(ctx, campaign.BatchID{Campaign: task.Campaign, Batch: batch, Priority: kept.Priority}, started); err != nil {
-			w.Log.Warn("the sweep will ring for the batch", "campaign", task.Campaign, "batch", batch, "error", err)
+		for _, batch := range due {
+			id := campaign.BatchID{Campaign: task.Campaign, Batch: batch, Priority: kept.Priority}
+			if err := w.Bell.RingSend(ctx, id, started); err != nil {
+				w.Log.Warn("the sweep will ring for the batch", "campaign", task.Campaign, "batch", batch, "error", err)
+			}
 		}
 		size = w.ChunkSize
 	}

@@ -20,7 +20,8 @@ type prepared struct {
 	class            gating.Class
 	subscriptionType gating.SubscriptionType
 	override         bool
-	envelopeFrom     string
+	envelopeFrom     string // without a bounce address
+	bounceAddress    string
 	messageDomain    string
 	publicURL        string
 	unsubscribeBox   string
@@ -81,13 +82,10 @@ func (w *Worker) prepare(c campaign.Campaign) (*prepared, error) {
 	}
 	p := &prepared{
 		id: c.ID, class: c.Class, subscriptionType: c.Type, override: c.OverrideReason != "",
-		envelopeFrom: w.BounceAddress, messageDomain: from.Domain(),
+		envelopeFrom: string(from), bounceAddress: w.BounceAddress, messageDomain: from.Domain(),
 		publicURL: w.PublicURL, unsubscribeBox: w.UnsubscribeMailbox, keys: w.Keys,
 		linksExpire: c.Launched.Add(w.ManageLinkLife),
 		content:     content, templates: map[*campaign.CompiledVariant]*mailer.Template{},
-	}
-	if p.envelopeFrom == "" {
-		p.envelopeFrom = string(from)
 	}
 	for _, v := range content.Variants() {
 		t, err := mailer.Compile(p.draft(c, v))
@@ -139,6 +137,17 @@ func segments(from []campaign.Segment) []mailer.Segment {
 		}
 	}
 	return to
+}
+
+// returnPath is the MAIL FROM of a recipient's mail, by which its bounce is known.
+func (p *prepared) returnPath(r contact.ID) string {
+	if p.bounceAddress == "" {
+		return p.envelopeFrom
+	}
+	if p.inert {
+		return p.bounceAddress
+	}
+	return p.keys.ReturnPath(p.bounceAddress, int64(r), int64(p.id))
 }
 
 // render appends a recipient's copy to dst.

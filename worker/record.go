@@ -13,7 +13,6 @@ import (
 type recorder struct {
 	store   Store
 	log     *slog.Logger
-	free    func() // gives a row's place in the window back
 	arrived chan recording
 	closing chan struct{}
 	ended   chan struct{}
@@ -24,8 +23,8 @@ type recording struct {
 	kept    func()
 }
 
-func newRecorder(store Store, log *slog.Logger, free func()) *recorder {
-	return &recorder{store: store, log: log, free: free, arrived: make(chan recording, 1024),
+func newRecorder(store Store, log *slog.Logger) *recorder {
+	return &recorder{store: store, log: log, arrived: make(chan recording, 1024),
 		closing: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -70,7 +69,6 @@ func (r *recorder) run(ctx context.Context) {
 		}
 		r.keep(ctx, outcomes)
 		for _, k := range kept {
-			r.free()
 			k()
 		}
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -13,51 +14,96 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/mailer"
+	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/queue"
 )
 
+// slice is how long a task works on a batch before others have their turn: a
+// small urgent campaign does not wait behind a slow large one.
+const slice = 2 * time.Second
+
 // send works off what is due in a batch: it claims as many rows as the window
 // has room for, decides about each anew, and hands the mails to connections.
+// What goes to destinations that are limited is left to their tenders.
 func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	task, err := queue.ParseSend(t)
 	if err != nil {
+		return err
+	}
+	active, err := w.pacer.follow(ctx, task.Campaign)
+	if err != nil || active.Err() != nil {
 		return err
 	}
 	p, err := w.prepared.get(ctx, w, task.Campaign)
 	if err != nil {
 		return err
 	}
-	var inFlight sync.WaitGroup // until recorded
-	share := max(1, w.Window/w.Tasks)
-	claim := min(share, firstClaim)
-	limits, err := w.pacer.current(ctx)
-	if err != nil {
-		return err
+	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Priority: w.pacer.current().limits.Active[task.Campaign].Priority}
+	v := w.newVisit(p, batch, nil)
+	for ends := w.Now().Add(slice); !w.isStopping(); {
+		n, err := w.sendSome(active, v)
+		switch {
+		case active.Err() != nil:
+			return nil // paused or cancelled: whoever resumes it has the batch rung for
+		case err != nil:
+			return err
+		case n == 0:
+			return w.leave(ctx, v)
+		case w.Now().After(ends):
+			batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
+			return w.Bell.RingSend(ctx, batch, w.Now())
+		}
 	}
-	w.failurePercent.Store(int64(limits.FailurePercent))
-	for !w.isStopping() {
-		begun := w.Now()
-		n, err := w.sendSome(ctx, p, task.Batch, claim, &inFlight)
+	return nil
+}
+
+// leave ends the visit of a batch that has nothing left to send but what is for
+// tenders.
+func (w *Worker) leave(ctx context.Context, v *visit) error {
+	if seen := w.pacer.current(); len(seen.lanes) > 0 {
+		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes, w.Now())
 		if err != nil {
-			inFlight.Wait()
 			return err
 		}
-		if n == 0 {
-			break // nothing is due, or the campaign is paused
-		}
-		switch took := w.Now().Sub(begun); {
-		case took > longestClaim:
-			claim = max(1, claim/2)
-		case took < longestClaim/2 && n == claim:
-			claim = min(share, 2*claim)
+		for _, lane := range due {
+			w.tenders.add(w, seen.nameOf(lane), v.batch)
 		}
 	}
-	inFlight.Wait()
-	finished, err := w.Store.CloseBatch(ctx, task.Campaign, task.Batch, w.Now())
-	if finished {
-		w.finished(task.Campaign)
-	}
-	return err
+	w.closeLater(v)
+	return nil
+}
+
+// closeLater closes the batch when the mails of this visit are recorded, if none
+// is left.
+func (w *Worker) closeLater(v *visit) {
+	w.closing.Go(func() {
+		v.inFlight.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		finished, err := w.Store.CloseBatch(ctx, v.batch.Campaign, v.batch.Batch, w.Now())
+		if err != nil {
+			w.Log.Warn("the sweep will close the batch", "campaign", v.batch.Campaign, "batch", v.batch.Batch, "error", err)
+		}
+		if finished {
+			w.finished(v.batch.Campaign)
+		}
+	})
+}
+
+// visit is one look at a batch.
+type visit struct {
+	p     *prepared
+	batch campaign.BatchID
+	to    *destination // the only one to send to; nil: all that have no bound
+	claim int          // how many rows to ask for next
+	most  int
+	// inFlight are the rows claimed and not yet recorded.
+	inFlight sync.WaitGroup
+}
+
+func (w *Worker) newVisit(p *prepared, batch campaign.BatchID, to *destination) *visit {
+	most := max(1, w.Window/w.Tasks)
+	return &visit{p: p, batch: batch, to: to, claim: min(most, firstClaim), most: most}
 }
 
 // A claim is a round trip, so that many rows at once are cheap; but a row that
@@ -68,54 +114,152 @@ const (
 	longestClaim = 300 * time.Millisecond
 )
 
+// learn fits the next claim to how long one of n took.
+func (v *visit) learn(n int, took time.Duration) {
+	switch {
+	case took > longestClaim:
+		v.claim = max(1, v.claim/2)
+	case took < longestClaim/2 && n == v.claim:
+		v.claim = min(v.most, 2*v.claim)
+	}
+}
+
 // waited says that nothing was claimed because the pace did not allow it yet.
 const waited = -1
 
 // sendSome claims and sends a few rows; it returns how many it claimed, or waited.
-func (w *Worker) sendSome(ctx context.Context, p *prepared, batch, most int, inFlight *sync.WaitGroup) (int, error) {
-	if err := w.Pool.Ready(ctx); err != nil {
+// The context ends when the campaign is stopped.
+func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
+	begun := w.Now()
+	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
-	limit, err := w.reserve(ctx, most)
+	limit, err := w.reserve(ctx, v.claim)
 	if err != nil {
 		return 0, err
 	}
-	if limit, err = w.pace(ctx, p.id, limit); err != nil {
-		return 0, err
-	}
-	if limit == 0 {
-		return waited, nil
-	}
-	now := w.Now()
-	workerID := w.id.Load()
-	w.claiming.Lock()
-	policy, rows, err := w.Store.Claim(ctx, campaign.ClaimRequest{
-		Worker: workerID, Campaign: p.id, Batch: batch, Limit: limit, Now: now,
-		Class: p.class, Type: p.subscriptionType, Override: p.override,
-	})
-	w.claiming.Unlock()
-	for range limit - len(rows) {
-		<-w.window
-	}
+	allowance, err := w.allow(ctx, v, route.Relay, limit)
 	if err != nil {
 		return 0, err
 	}
+	if allowance.n == 0 {
+		return waited, w.wait(ctx, allowance.wait)
+	}
+	request := campaign.ClaimRequest{
+		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, Limit: allowance.n, Now: w.Now(),
+		Class: v.p.class, Type: v.p.subscriptionType, Override: v.p.override,
+	}
+	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
+		request.Lanes, request.Except = v.to.lanes, false
+	}
+	policy, rows, err := w.claim(ctx, request)
+	w.giveUnusedBack(ctx, allowance, allowance.n-len(rows))
+	if err != nil {
+		return 0, err
+	}
+	blocked := 0
 	for i, row := range rows {
-		o := campaign.Outcome{Worker: workerID, Campaign: p.id, Batch: batch, Contact: row.ID}
+		o := campaign.Outcome{Worker: request.Worker, Campaign: v.batch.Campaign, Batch: v.batch.Batch, Contact: row.ID}
 		o.Verdict = gating.Decide(row.Facts, policy)
+		v.inFlight.Add(1)
+		recorded := func() {
+			w.free(allowance.to)
+			v.inFlight.Done()
+		}
 		if !o.Verdict.Send {
-			o.State, o.At = campaign.Blocked, now
-			inFlight.Add(1)
-			w.recorder.add(o, inFlight.Done)
+			o.State, o.At = campaign.Blocked, request.Now
+			blocked++
+			w.recorder.add(o, recorded)
 			continue
 		}
-		inFlight.Add(1)
-		if err := w.hand(ctx, p, row, o, inFlight.Done); err != nil {
-			inFlight.Done()
-			return 0, w.giveBack(ctx, workerID, p.id, batch, rows[i:], err)
+		if err := w.hand(ctx, v.p, route, row, o, recorded); err != nil {
+			v.inFlight.Done()
+			return 0, w.takeBack(ctx, request, allowance, rows[i:], err)
 		}
 	}
+	w.pacer.giveBack(ctx, blocked, allowance.buckets)
+	v.learn(len(rows), w.Now().Sub(begun))
 	return len(rows), nil
+}
+
+// claim asks the store for rows. It is not given up when the campaign is stopped
+// meanwhile: rows that were claimed unheard would wait for the lease to run out.
+func (w *Worker) claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error) {
+	w.claiming.Lock()
+	defer w.claiming.Unlock()
+	return w.Store.Claim(context.WithoutCancel(ctx), r)
+}
+
+// allowance is how many mails may leave now: places in the window, places with the
+// destination, and tokens of the pace, as many of each.
+type allowance struct {
+	n       int
+	wait    time.Duration // until more may, when n is 0
+	to      *destination
+	buckets []pace.Bucket
+}
+
+// allow asks for n mails, for which places in the window are taken already; it
+// gives back those it cannot use.
+func (w *Worker) allow(ctx context.Context, v *visit, relay string, n int) (a allowance, err error) {
+	a = allowance{to: v.to, buckets: w.pacer.buckets(v.batch.Campaign, relay, v.to)}
+	places := n
+	if v.to != nil && v.to.connections > 0 {
+		places, err = w.pacer.slots.AcquireSome(ctx, slotsTo(v.to), n, v.to.connections)
+		a.wait = lookEvery / 4
+	}
+	if err == nil && places > 0 {
+		a.n, a.wait, err = w.pacer.limiter.Take(ctx, places, a.buckets...)
+	}
+	for i := range n - a.n {
+		if i < places-a.n {
+			w.free(v.to)
+		} else {
+			w.free(nil)
+		}
+	}
+	return a, err
+}
+
+func slotsTo(d *destination) string { return "to:" + d.name }
+
+// free gives a place in the window back and, if it was taken, the one with the
+// destination.
+func (w *Worker) free(to *destination) {
+	if to != nil && to.connections > 0 {
+		w.pacer.slots.Release(slotsTo(to))
+	}
+	<-w.window
+}
+
+// giveUnusedBack returns the part of an allowance that no row was found for.
+func (w *Worker) giveUnusedBack(ctx context.Context, a allowance, n int) {
+	if n == 0 {
+		return
+	}
+	for range n {
+		w.free(a.to)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	w.pacer.giveBack(ctx, n, a.buckets)
+}
+
+// longestPace bounds how long a worker waits before it looks again: the pace, or
+// the campaign, may have changed.
+const longestPace = 500 * time.Millisecond
+
+// wait waits for the pace, but not long, and not when the worker is to stop.
+func (w *Worker) wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(min(d, longestPace))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.stopping:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // reserve takes places in the window: at least one.
@@ -138,7 +282,7 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 
 // hand renders a mail and hands it to a connection. After an error nothing has
 // left.
-func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
+func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
 	*buffer = p.render((*buffer)[:0], row.Recipient, w.Now())
 	data, err := w.Signers.Sign(p.messageDomain, *buffer)
@@ -146,10 +290,14 @@ func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o 
 		mailBuffers.Put(buffer)
 		return err
 	}
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(row.Address), Data: data}
+	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, Route: route}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
-		w.settle(&o, reply, row.Attempts)
+		w.settle(&o, reply, row)
+		w.heed(row.Lane, reply)
+		if reply.Relay != route.Relay {
+			w.pacer.charge(reply.Relay)
+		}
 		w.judge(p, o)
 		w.recorder.add(o, recorded)
 	}
@@ -161,7 +309,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, row campaign.Claimed, o 
 }
 
 // settle says what a reply means for the row.
-func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, attempts int) {
+func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, row campaign.Claimed) {
 	o.At = w.Now()
 	o.Code, o.Enhanced, o.Reply, o.Relay = reply.Code, reply.Enhanced, reply.Text, reply.Relay
 	switch reply.Kind {
@@ -173,22 +321,23 @@ func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, attempts int)
 		o.Doubt = true
 		o.State = campaign.InDoubt
 		if w.Resend {
-			w.deferOrFail(o, attempts, campaign.InDoubt)
+			w.deferOrFail(o, row, campaign.InDoubt)
 		}
 	default:
-		w.deferOrFail(o, attempts, campaign.Failed)
+		w.deferOrFail(o, row, campaign.Failed)
 	}
 }
 
 // deferOrFail defers a mail with a growing delay, or ends it in the last state
-// when it was tried often enough.
-func (w *Worker) deferOrFail(o *campaign.Outcome, attempts int, last campaign.DeliveryState) {
-	if attempts >= w.MaxAttempts {
+// when it was tried often or long enough.
+func (w *Worker) deferOrFail(o *campaign.Outcome, row campaign.Claimed, last campaign.DeliveryState) {
+	old := !row.Deferred.IsZero() && o.At.Sub(row.Deferred) >= w.MaxAge
+	if row.Attempts >= w.MaxAttempts || old {
 		o.State = last
 		return
 	}
 	o.State = campaign.Deferred
-	o.NextAttempt = o.At.Add(retryDelay(w.RetryBase, attempts))
+	o.NextAttempt = o.At.Add(retryDelay(w.RetryBase, row.Attempts))
 }
 
 // longestDelay bounds the time between two attempts.
@@ -204,22 +353,20 @@ func retryDelay(base time.Duration, attempts int) time.Duration {
 	return delay - time.Duration(rand.Int64N(int64(delay)/5+1))
 }
 
-// giveBack releases rows that no connection took, and returns the cause.
-func (w *Worker) giveBack(ctx context.Context, worker int64, id campaign.ID, batch int, rows []campaign.Claimed, cause error) error {
+// takeBack releases rows that no connection took, and returns the cause.
+func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a allowance, rows []campaign.Claimed, cause error) error {
 	contacts := make([]contact.ID, len(rows))
 	for i, r := range rows {
 		contacts[i] = r.ID
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := w.Store.Release(ctx, worker, id, batch, contacts, w.Now())
-	for range rows {
-		<-w.window
-	}
+	err := w.Store.Release(ctx, claim.Worker, claim.Campaign, claim.Batch, contacts, w.Now())
+	w.giveUnusedBack(ctx, a, len(rows))
 	if err != nil {
 		w.Log.Warn("claims come back when the lease runs out", "mails", len(rows), "error", err)
 	}
-	if w.isStopping() {
+	if w.isStopping() || errors.Is(cause, context.Canceled) {
 		return nil
 	}
 	return cause

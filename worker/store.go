@@ -12,17 +12,20 @@ import (
 // Store is the ledger as the worker needs it.
 type Store interface {
 	Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error)
-	// PlanChunk plans the next contacts as one batch; batch 0 says that none
-	// was left and the campaign is planned.
+	// PlanChunk plans the next contacts, and returns the batches that are to be
+	// sent now; done says that none was left and the campaign is planned.
 	PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
-		decide func(gating.Facts, gating.Policy) gating.Verdict) (batch int, err error)
+		decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
+	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane, now time.Time) ([]campaign.Lane, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
 	Limits(ctx context.Context) (campaign.Limits, error)
 	Pause(ctx context.Context, id campaign.ID, reason string) error
+	// Complaints counts those of campaigns under way that have so many at least.
+	Complaints(ctx context.Context, least int) ([]campaign.Complaints, error)
 	Rules(ctx context.Context) (contact.Rules, error)
 	ClaimNotices(ctx context.Context, limit int, now, retryAt time.Time) (gating.Policy, []contact.Notice, error)
 	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error

@@ -49,6 +49,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.heedComplaints(ctx); err != nil {
+		return err
+	}
 	if err := w.sweepNotices(ctx, now); err != nil {
 		return err
 	}

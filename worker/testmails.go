@@ -118,7 +118,8 @@ func (w *Worker) prepareTest(c campaign.Campaign) (*prepared, error) {
 
 // sendTest sends a prepared test to an address and waits for the reply.
 func (w *Worker) sendTest(ctx context.Context, p *prepared, as contact.Contact, to contact.Address) (mailer.Outcome, error) {
-	if err := w.Pool.Ready(ctx); err != nil {
+	route, err := w.Pool.Ready(ctx, p.messageDomain)
+	if err != nil {
 		return mailer.Outcome{}, err
 	}
 	as.Address, as.Email = to, string(to)
@@ -127,7 +128,7 @@ func (w *Worker) sendTest(ctx context.Context, p *prepared, as contact.Contact, 
 		return mailer.Outcome{}, err
 	}
 	replies := make(chan mailer.Outcome, 1)
-	mail := &mailer.Mail{From: p.envelopeFrom, To: string(to), Data: data, Done: func(o mailer.Outcome) { replies <- o }}
+	mail := &mailer.Mail{From: p.returnPath(as.ID), To: string(to), Data: data, Route: route, Done: func(o mailer.Outcome) { replies <- o }}
 	if err := w.Pool.Submit(ctx, mail); err != nil {
 		return mailer.Outcome{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,8 @@ type Options struct {
 	PublicURL string
 	// UnsubscribeMailbox is the address that takes unsubscribe mails; "" for none.
 	UnsubscribeMailbox string
-	// BounceAddress is the MAIL FROM of every mail; "" uses the campaign's From.
+	// BounceAddress takes what comes back: each mail's MAIL FROM is made of it
+	// and a token. "" uses the campaign's From.
 	BounceAddress  string
 	ManageLinkLife time.Duration // default 60 days
 
@@ -69,7 +71,9 @@ type Options struct {
 	Resend bool
 	// MaxAttempts ends the deferring of a mail; default 10.
 	MaxAttempts int
-	RetryBase   time.Duration // the first delay, doubled each time; default 1 min
+	// MaxAge ends it too, so long after the first time; default 3 days.
+	MaxAge    time.Duration
+	RetryBase time.Duration // the first delay, doubled each time; default 1 min
 }
 
 func (o *Options) setDefaults() {
@@ -81,6 +85,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.BellPatience, o.Lease)
 	setDefault(&o.Grace, 30*time.Second)
 	setDefault(&o.MaxAttempts, 10)
+	setDefault(&o.MaxAge, 72*time.Hour)
 	setDefault(&o.RetryBase, time.Minute)
 	setDefault(&o.ManageLinkLife, 60*24*time.Hour)
 	if o.Now == nil {
@@ -100,13 +105,15 @@ type Worker struct {
 	id       atomic.Int64 // under which rows are claimed
 	recorder *recorder
 	pacer    *pacer
-	// failurePercent is the limit of every breaker, as it was read last.
-	failurePercent atomic.Int64
-	window         chan struct{} // one token for each row claimed and not recorded
-	prepared       preparedCampaigns
+	window   chan struct{} // one token for each row claimed and not recorded
+	prepared preparedCampaigns
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
-	stopping chan struct{}
+	tenders  tenders
+	// closing are the visits whose mails are still to be recorded, beside what
+	// runs along.
+	closing, beside sync.WaitGroup
+	stopping        chan struct{}
 }
 
 // New returns a worker that is not yet running.
@@ -118,9 +125,17 @@ func New(o Options) *Worker {
 		stopping: make(chan struct{}),
 	}
 	w.prepared.byID = map[campaign.ID]*prepared{}
-	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), now: o.Now}
-	w.recorder = newRecorder(o.Store, o.Log, func() { <-w.window })
+	w.tenders.byName = map[string]*tender{}
+	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), now: o.Now, log: o.Log,
+		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), following: map[campaign.ID]following{}}
+	w.recorder = newRecorder(o.Store, o.Log)
 	return w
+}
+
+// holderName tells this worker from all others.
+func holderName() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), rand.Uint64())
 }
 
 // Run works until the context is done; then it stops claiming, finishes what
@@ -144,10 +159,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	leaseCtx, endLease := context.WithCancel(background)
 	var running sync.WaitGroup
 	running.Go(func() { w.recorder.run(background) })
-	var beside sync.WaitGroup
-	beside.Go(func() { w.keepLease(leaseCtx) })
-	beside.Go(func() { w.keepSweeping(ctx) })
+	w.beside.Go(func() { w.keepLease(leaseCtx) })
+	w.beside.Go(func() { w.keepSweeping(ctx) })
+	w.beside.Go(func() { w.pacer.run(leaseCtx) })
+	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
 
+	w.Pool.Share(w.pacer)
 	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
 		Concurrency:              w.Tasks + 1, // one more, so that planning does not wait for sending
 		BaseContext:              func() context.Context { return background },
@@ -166,7 +183,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	mux.HandleFunc(queue.SendTask, w.send)       // rung by planning and by the sweep; a repeat finds what is still due
 	if err := server.Start(mux); err != nil {
 		endLease()
-		beside.Wait()
+		w.beside.Wait()
 		w.recorder.close()
 		running.Wait()
 		return fmt.Errorf("start on the queue: %w", err)
@@ -174,15 +191,20 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	w.Log.Info("worker stops: finishing what is in flight", "grace", w.Grace)
-	close(w.stopping)
-	server.Shutdown()
 	closing, cancel := context.WithTimeout(background, w.Grace)
 	defer cancel()
+	close(w.stopping)
+	w.pacer.stop() // whoever waits for a connection gives its rows back
+	server.Shutdown()
 	err = w.Pool.Close(closing)
+	w.tenders.wait()
 	w.recorder.close()
 	running.Wait()
+	if err == nil {
+		w.closing.Wait() // nothing is on its way any more
+	}
 	endLease()
-	beside.Wait()
+	w.beside.Wait()
 	if stopErr := w.Store.StopWorker(closing, w.id.Load(), w.Now()); stopErr != nil {
 		w.Log.Warn("the lease runs out by itself", "error", stopErr)
 	}

@@ -21,12 +21,7 @@ type oneCampaign struct {
 
 // with opens the database for f.
 func (o *oneCampaign) with(ctx context.Context, c *console, f func(*postgres.DB) error) error {
-	db, err := openDatabase(ctx, o.Database, c)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return f(db)
+	return withDatabase(ctx, o.Database, c, f)
 }
 
 type campaignPauseCommand struct {
@@ -70,12 +65,19 @@ type campaignScheduleCommand struct {
 	oneCampaign
 	At             string `arg:"" help:"When: 2026-12-01 09:00, or with an offset: 2026-12-01T09:00:00+01:00."`
 	Zone           string `help:"The time zone of a time without an offset, by its IANA name (default: this machine's)." placeholder:"Europe/Copenhagen"`
+	Local          bool   `help:"At that time where each recipient is; --zone is for those whose time zone is not on file."`
 	OverrideReason string `help:"As for launch."`
 }
 
 // Run checks the draft and lets it wait for its time.
 func (s *campaignScheduleCommand) Run(ctx context.Context, c *console) error {
+	var local campaign.LocalTime
 	at, err := parseWhen(s.At, s.Zone)
+	if s.Local {
+		if local, err = campaign.NewLocalTime(s.At, s.Zone); err == nil {
+			at = local.In("")
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,13 @@ func (s *campaignScheduleCommand) Run(ctx context.Context, c *console) error {
 		var override campaign.Override
 		if s.OverrideReason != "" {
 			override = campaign.Override{Reason: s.OverrideReason, By: actor()}
+		}
+		if s.Local {
+			if err := db.ScheduleLocal(ctx, s.ID, local, override); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.err, "Campaign %d is sent at %s where each recipient is. To take that back: jatak campaign unschedule %d\n", s.ID, s.At, s.ID)
+			return err
 		}
 		if err := db.Schedule(ctx, s.ID, at, override); err != nil {
 			return err

@@ -30,6 +30,7 @@ type cli struct {
 	Upgrade  upgradeCommand  `cmd:"" help:"Give imported contacts purposes, legal bases and subscriptions."`
 	Settings settingsCommand `cmd:"" help:"Read and change the rules, such as E-marketing privacy."`
 	Campaign campaignCommand `cmd:"" help:"Create, check, launch and follow campaigns."`
+	Limit    limitCommand    `cmd:"" help:"How fast mail may go through a relay or to a destination."`
 	Template templateCommand `cmd:"" help:"Check the files of mails."`
 	Consent  consentCommand  `cmd:"" help:"The consent ledger: verify, rebuild, list, change for many."`
 	Contact  contactCommand  `cmd:"" help:"One person's rights: export and erase."`

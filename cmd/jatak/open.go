@@ -42,6 +42,16 @@ func openDatabase(ctx context.Context, s settings.Database, c *console) (*postgr
 	return db, nil
 }
 
+// withDatabase opens the database for f.
+func withDatabase(ctx context.Context, s settings.Database, c *console, f func(*postgres.DB) error) error {
+	db, err := openDatabase(ctx, s, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return f(db)
+}
+
 // openQueue connects to Redis.
 func openQueue(ctx context.Context, s settings.Redis) (redis.UniversalClient, error) {
 	if s.URL == "" {
@@ -136,7 +146,7 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log, Signers: signers,
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
-		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, RetryBase: s.Worker.RetryBase,
+		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, MaxAge: s.Worker.MaxAge, RetryBase: s.Worker.RetryBase,
 		Tasks: s.Worker.Concurrency, Window: s.Worker.Window,
 	}), nil
 }

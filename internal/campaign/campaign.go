@@ -54,6 +54,17 @@ const (
 	PriorityLow    Priority = "low"
 )
 
+// Rank orders priorities: the most urgent is the lowest.
+func (p Priority) Rank() int {
+	switch p {
+	case PriorityHigh:
+		return 0
+	case PriorityLow:
+		return 2
+	}
+	return 1
+}
+
 // Ended reports whether nothing more happens by itself.
 func (s State) Ended() bool { return s == StateFinished || s == StateCancelled }
 

@@ -30,6 +30,7 @@ type Campaign struct {
 	Priority       Priority
 	Pace           float64   // mails a second at most; 0: as fast as can be
 	Scheduled      time.Time // zero when not
+	Local          LocalTime // not zero: each recipient's mail waits for this time where they are
 	Created        time.Time
 	Launched       time.Time // zero until it happens, like those below
 	Planned        time.Time
@@ -49,6 +50,9 @@ type ClaimRequest struct {
 	Batch    int
 	Limit    int
 	Now      time.Time
+	// Lanes are the only ones to claim from or, with Except, those to leave.
+	Lanes  []Lane
+	Except bool
 	// Class, Type and Override are the campaign's, frozen at launch.
 	Class    gating.Class
 	Type     gating.SubscriptionType
@@ -59,6 +63,9 @@ type ClaimRequest struct {
 type Claimed struct {
 	contact.Recipient
 	Attempts int // this one included
+	Lane     Lane
+	// Deferred is when the mail was deferred first; zero when it never was.
+	Deferred time.Time
 }
 
 // Outcome is what became of a claimed row.
@@ -88,13 +95,6 @@ type BatchID struct {
 	Priority Priority
 }
 
-// Limits bound sending. Paces are in mails a second; 0 is no bound.
-type Limits struct {
-	All            float64        // of all campaigns together
-	Of             map[ID]float64 // of those campaigns that have a pace of their own
-	FailurePercent int            // of failures that pauses a campaign; 0: none does
-}
-
 // Sweep is what a look over the ledger found to be done.
 type Sweep struct {
 	InDoubt  int64     // rows whose worker ended without a word
@@ -108,4 +108,10 @@ type Booking struct {
 	contact.Contact
 	State  DeliveryState
 	Reason gating.Reason
+}
+
+// Complaints are how many of those who got a campaign complained of spam.
+type Complaints struct {
+	Campaign         ID
+	Complaints, Sent int64
 }

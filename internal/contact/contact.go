@@ -6,6 +6,7 @@ package contact
 
 import (
 	"errors"
+	"time"
 
 	"github.com/jatak-mail/jatak/gating"
 )
@@ -26,6 +27,7 @@ type Contact struct {
 	LastName  string
 	Company   string
 	Language  string // BCP 47, lower case; "" when unknown
+	TimeZone  string // IANA name; "" when unknown
 	Left      bool
 }
 
@@ -67,4 +69,10 @@ func (c Contact) Name() string {
 		return c.FirstName + c.LastName
 	}
 	return c.FirstName + " " + c.LastName
+}
+
+// IsZone reports whether there is a time zone of that name in the IANA list.
+func IsZone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err == nil && name != "" && name != "Local"
 }

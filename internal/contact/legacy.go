@@ -21,6 +21,7 @@ type LegacyContact struct {
 	FirstName, LastName string
 	CompanyID           string // "" for none
 	Language            string
+	TimeZone            string // IANA name; "" for unknown
 	NoMailings, Left    bool
 	Interests           []string
 	Emarketing          string // the legal basis that the row states; "" for none

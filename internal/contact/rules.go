@@ -2,6 +2,7 @@ package contact
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	SettingPostalAddress  gating.Setting = "postal-address"
 	SettingSendPace       gating.Setting = "send-pace"
 	SettingFailureLimit   gating.Setting = "failure-limit"
+	SettingComplaintLimit gating.Setting = "complaint-limit"
 	SettingTimeZone       gating.Setting = "time-zone"
 )
 
@@ -39,9 +41,11 @@ type Rules struct {
 	SenderName    string
 	SenderAddress Address
 	PostalAddress string
-	SendPace      float64        // mails a second of all campaigns together; 0: as fast as can be
-	FailureLimit  int            // percent of failures that pauses a campaign; 0: none does
-	TimeZone      *time.Location // that the console tells times in
+	SendPace      float64 // mails a second of all campaigns together; 0: as fast as can be
+	FailureLimit  int     // percent of failures that pauses a campaign; 0: none does
+	// ComplaintLimit is the percent of spam complaints that does; 0: none.
+	ComplaintLimit float64
+	TimeZone       *time.Location // that the console tells times in
 }
 
 // RuleDefaults lists every such setting.
@@ -56,6 +60,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingPostalAddress},
 		{Name: SettingSendPace, Default: "unlimited"},
 		{Name: SettingFailureLimit, Default: "20"},
+		{Name: SettingComplaintLimit, Default: "0.3"},
 		{Name: SettingTimeZone, Default: "UTC"},
 	}
 }
@@ -117,6 +122,17 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 			return fmt.Errorf("%s is off, or a number of percent from 1 to 100, not %q", name, value)
 		}
 		r.FailureLimit = percent
+	case SettingComplaintLimit:
+		percent, err := strconv.ParseFloat(value, 64)
+		if value == "off" {
+			percent, err = 0, nil
+		} else if !(percent >= 0.01 && percent <= 100) {
+			err = strconv.ErrRange
+		}
+		if err != nil {
+			return fmt.Errorf("%s is off, or a number of percent from 0.01 to 100, not %q", name, value)
+		}
+		r.ComplaintLimit = percent
 	case SettingSendPace:
 		pace, err := ParsePace(value)
 		if err != nil {
@@ -144,7 +160,7 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		}
 	case SettingTimeZone:
 		zone, err := time.LoadLocation(value)
-		if err != nil || value == "" || value == "Local" {
+		if err != nil || !IsZone(value) {
 			return fmt.Errorf("%s is a zone of the IANA list such as Europe/Copenhagen, not %q", name, value)
 		}
 		r.TimeZone = zone
@@ -199,4 +215,21 @@ func ParsePace(s string) (perSecond float64, err error) {
 		return 0, fmt.Errorf("is unlimited, or mails in a time such as 50/s, 600/m, 20000/h or 100000/d, not %q", s)
 	}
 	return float64(n) / seconds, nil
+}
+
+// PaceText writes a pace as ParsePace reads it, in the shortest unit of time that
+// needs no fractions, or else by the day.
+func PaceText(perSecond float64) string {
+	if perSecond == 0 {
+		return "unlimited"
+	}
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
+		if n := perSecond * unit.seconds; n >= 1 && math.Abs(n-math.Round(n)) < 1e-6*n {
+			return fmt.Sprintf("%.0f/%s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.0f/d", perSecond*86400)
 }

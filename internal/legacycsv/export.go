@@ -38,6 +38,7 @@ type Contact struct {
 	Language            string // as it was written; blank: none
 	NoMailings, Left    bool
 	Interests           []string
+	TimeZone            string // of the IANA list; blank: unknown
 	Emarketing          string // a legal basis as it was written, in lower case; blank: none is known
 	Line                int
 }
@@ -86,7 +87,7 @@ func contactsFormat() format {
 		file:     "contacts.csv",
 		required: []string{"id", "email", "company_id", "no_mailings", "left"},
 		optional: []string{"first_name", "last_name", "language", "interests"},
-		extra:    []string{"emarketing"},
+		extra:    []string{"emarketing", "time_zone"},
 	}
 }
 
@@ -171,6 +172,7 @@ func (e *Export) Contacts() iter.Seq2[Contact, error] {
 			NoMailings: r.flag("no_mailings"),
 			Left:       r.flag("left"),
 			Language:   r.text("language", maxWord),
+			TimeZone:   r.zone("time_zone"),
 			Interests:  r.list("interests"),
 			Emarketing: strings.ToLower(r.text("emarketing", maxName)),
 			Line:       r.line,

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/jatak-mail/jatak/internal/contact"
 )
 
 // The longest values, in characters.
@@ -36,6 +38,8 @@ type table struct {
 
 	seed maphash.Seed
 	seen map[uint64]struct{} // hashes of the keys of accepted rows
+
+	zones map[string]bool // names of time zones, and whether there is such a zone
 }
 
 func openTable(dir string, f format) (*table, error) {
@@ -61,6 +65,7 @@ func newTable(source io.Reader, f format) (*table, error) {
 		index:   make(map[string]int),
 		seed:    maphash.MakeSeed(),
 		seen:    make(map[uint64]struct{}),
+		zones:   make(map[string]bool),
 	}
 	if err := t.skipMark(); err != nil {
 		return nil, err
@@ -294,6 +299,24 @@ func (r *row) flag(column string) bool {
 		r.refuse(column, fmt.Sprintf("The value is %q. Write 0 for no or 1 for yes.", clip(value, 40)))
 		return false
 	}
+}
+
+// zone reads the name of a time zone.
+func (r *row) zone(column string) string {
+	name := r.text(column, maxName)
+	if name == "" {
+		return ""
+	}
+	known, asked := r.table.zones[name]
+	if !asked {
+		known = contact.IsZone(name)
+		r.table.zones[name] = known
+	}
+	if !known {
+		r.giveUp(column, "The value is no time zone of the IANA list. Write one like Europe/Copenhagen, or leave it blank.")
+		return ""
+	}
+	return name
 }
 
 func (r *row) list(column string) []string {

@@ -2,13 +2,16 @@ package mailer
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/wneessen/go-mail/smtp"
+	"golang.org/x/net/idna"
 )
 
 // connection is one conversation with a relay. go-mail dials, encrypts and
@@ -17,10 +20,16 @@ import (
 // envelope travel with a mail's final dot: one round trip for each mail.
 type connection struct {
 	client    *smtp.Client
-	relay     Relay
+	relay     *relayState
 	pipelines bool
-	utf8      bool // the relay takes SMTPUTF8 (RFC 6531)
-	reset     bool // the last transaction is still open
+	utf8      bool  // the relay takes SMTPUTF8 (RFC 6531)
+	eightBit  bool  // and 8BITMIME (RFC 6152)
+	notifies  bool  // and DSN (RFC 3461), and is asked for it
+	sizes     bool  // and SIZE (RFC 1870)
+	largest   int64 // the largest message it takes; 0 when it does not say
+	reset     bool  // the last transaction is still open
+	carried   bool  // a mail has come to its end here
+	leaving   bool  // the connection is to be closed, and others have its place
 	write     []byte
 }
 
@@ -31,10 +40,18 @@ type reply struct {
 	text     string
 }
 
-func newConnection(client *smtp.Client, relay Relay) *connection {
+func newConnection(client *smtp.Client, relay *relayState) *connection {
 	c := &connection{client: client, relay: relay}
 	c.pipelines, _ = client.Extension("PIPELINING")
 	c.utf8, _ = client.Extension("SMTPUTF8")
+	c.eightBit, _ = client.Extension("8BITMIME")
+	if len(relay.Notify) > 0 {
+		c.notifies, _ = client.Extension("DSN")
+	}
+	var most string
+	if c.sizes, most = client.Extension("SIZE"); c.sizes {
+		c.largest, _ = strconv.ParseInt(strings.TrimSpace(most), 10, 64)
+	}
 	return c
 }
 
@@ -46,26 +63,130 @@ func (c *connection) quit() {
 	}
 }
 
-// refusal says why a mail cannot even be offered to this relay, or "".
-func (c *connection) refusal(m *Mail) string {
+// refusal says why a mail cannot even be offered to this relay, or nil.
+func (c *connection) refusal(m *Mail) *Outcome {
+	refused := func(enhanced, text string) *Outcome {
+		return &Outcome{Kind: Refused, Enhanced: enhanced, Text: text, Relay: c.relay.name}
+	}
 	for _, a := range []string{m.From, m.To} {
 		if strings.ContainsAny(a, "<>\r\n\x00 \t") || !utf8.ValidString(a) {
-			return "the address holds a character that SMTP does not take"
+			return refused("5.6.7", "the address holds a character that SMTP does not take")
 		}
-		if !c.utf8 && strings.IndexFunc(a, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
-			return "the relay does not take addresses with letters beyond ASCII (SMTPUTF8)"
+		if !c.utf8 && !isASCII(c.spelled(a)) {
+			return refused("5.6.7", "the relay does not take addresses with letters beyond ASCII (SMTPUTF8)")
 		}
 	}
-	return ""
+	if c.largest > 0 && int64(len(m.Data)) > c.largest {
+		return refused("5.3.4", fmt.Sprintf("the message has %d bytes, and the relay takes %d at most", len(m.Data), c.largest))
+	}
+	if !c.eightBit && hasEightBit(m.Data) {
+		return refused("5.6.3", "the message has bytes beyond ASCII, and the relay does not take them (8BITMIME)")
+	}
+	return nil
 }
 
-// envelope returns the commands that open a transaction.
-func (c *connection) envelope(m *Mail) [3]string {
-	from := "MAIL FROM:<" + m.From + ">"
-	if c.utf8 && strings.IndexFunc(m.From+m.To, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
-		from += " SMTPUTF8"
+// spelled writes an address as the relay takes it: where it knows no SMTPUTF8,
+// with the domain's letters beyond ASCII as IDNA has them.
+func (c *connection) spelled(address string) string {
+	if c.utf8 || isASCII(address) {
+		return address
 	}
-	return [3]string{from + "\r\n", "RCPT TO:<" + m.To + ">\r\n", "DATA\r\n"}
+	local, domain, _ := strings.Cut(address, "@")
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return address
+	}
+	return local + "@" + ascii
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// hasEightBit reports whether data has bytes beyond ASCII, eight at a time.
+func hasEightBit(data []byte) bool {
+	const high = 0x8080808080808080
+	for len(data) >= 8 {
+		if binary.NativeEndian.Uint64(data)&high != 0 {
+			return true
+		}
+		data = data[8:]
+	}
+	for _, b := range data {
+		if b >= utf8.RuneSelf {
+			return true
+		}
+	}
+	return false
+}
+
+// appendEnvelope appends the commands that open a transaction, and returns
+// where each ends.
+func (c *connection) appendEnvelope(dst []byte, m *Mail) (commands []byte, ends [3]int) {
+	dst = append(dst, "MAIL FROM:<"...)
+	dst = append(dst, c.spelled(m.From)...)
+	dst = append(dst, '>')
+	if c.sizes {
+		dst = append(dst, " SIZE="...)
+		dst = strconv.AppendInt(dst, int64(len(m.Data)), 10)
+	}
+	if c.eightBit && hasEightBit(m.Data) {
+		dst = append(dst, " BODY=8BITMIME"...)
+	}
+	if c.utf8 && !(isASCII(m.From) && isASCII(m.To)) {
+		dst = append(dst, " SMTPUTF8"...)
+	}
+	if c.notifies {
+		dst = append(dst, " RET=HDRS"...)
+		if id := messageID(m.Data); len(id) > 0 {
+			dst = appendXtext(append(dst, " ENVID="...), id)
+		}
+	}
+	dst = append(dst, "\r\n"...)
+	ends[0] = len(dst)
+	dst = append(dst, "RCPT TO:<"...)
+	dst = append(dst, c.spelled(m.To)...)
+	dst = append(dst, '>')
+	if c.notifies {
+		dst = append(dst, " NOTIFY="...)
+		dst = append(dst, strings.Join(c.relay.Notify, ",")...)
+	}
+	dst = append(dst, "\r\n"...)
+	ends[1] = len(dst)
+	dst = append(dst, "DATA\r\n"...)
+	ends[2] = len(dst)
+	return dst, ends
+}
+
+// messageID returns what names a message: its Message-ID without brackets, or
+// nothing.
+func messageID(data []byte) []byte {
+	header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+	_, id, _ := bytes.Cut(header, []byte("\r\nMessage-ID: <"))
+	id, _, _ = bytes.Cut(id, []byte(">"))
+	return id
+}
+
+// longestEnvelopeID is RFC 3461 section 4.4's.
+const longestEnvelopeID = 100
+
+// appendXtext appends text as RFC 3461 section 4 writes it, if it is short
+// enough for an envelope id.
+func appendXtext(dst, text []byte) []byte {
+	begin := len(dst)
+	for _, c := range text {
+		if c > ' ' && c < 0x7f && c != '+' && c != '=' {
+			dst = append(dst, c)
+		} else {
+			dst = fmt.Appendf(dst, "+%02X", c)
+		}
+	}
+	return dst[:min(len(dst), begin+longestEnvelopeID)]
 }
 
 // errLost says that the connection broke before the mail was handed over.
@@ -76,7 +197,6 @@ var errLost = errors.New("the connection was lost")
 // connection is lost and the mail was not handed over. With announced the
 // commands have been written with the mail before.
 func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
-	commands := c.envelope(m)
 	if c.reset && !announced {
 		c.reset = false
 		if _, err := c.command("RSET\r\n"); err != nil {
@@ -85,18 +205,18 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 	}
 	if c.pipelines {
 		if !announced {
-			c.write = c.write[:0]
-			for _, command := range commands {
-				c.write = append(c.write, command...)
-			}
+			c.write, _ = c.appendEnvelope(c.write[:0], m)
 			if err := c.flush(c.write); err != nil {
 				return nil, err
 			}
 		}
 		return c.readEnvelope()
 	}
-	for i, command := range commands {
-		r, err := c.command(command)
+	commands, ends := c.appendEnvelope(nil, m)
+	from := 0
+	for i, end := range ends {
+		r, err := c.command(string(commands[from:end]))
+		from = end
 		if err != nil {
 			return nil, err
 		}
@@ -114,11 +234,16 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 	for i := range 3 {
 		r, err := c.read()
 		switch {
+		case err != nil && refused != nil:
+			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
 		case refused == nil && !accepts(r, i):
 			refused = &r
 			c.reset = i > 0
+			if r.code == 421 {
+				return c.outcome(r), nil // the relay closes, and answers no more
+			}
 		case refused != nil && i == 2 && r.code == 354:
 			// RFC 2920 section 3.1: end the message that nobody is to get.
 			if _, err := c.command(".\r\n"); err != nil {
@@ -152,9 +277,7 @@ func (c *connection) hand(m, next *Mail) (announced bool, err error) {
 	c.write = append(c.write, ".\r\n"...)
 	message := len(c.write)
 	if next != nil && c.pipelines {
-		for _, command := range c.envelope(next) {
-			c.write = append(c.write, command...)
-		}
+		c.write, _ = c.appendEnvelope(c.write, next)
 		announced = true
 	}
 	_ = c.client.UpdateDeadline(5 * c.relay.Timeout) // RFC 5321 section 4.5.3.2.6 asks for patience here
@@ -273,7 +396,7 @@ func cutEnhanced(code int, text string) (enhanced, rest string) {
 
 // outcome says what a reply means for the mail.
 func (c *connection) outcome(r reply) *Outcome {
-	o := &Outcome{Code: r.code, Enhanced: r.enhanced, Text: r.text, Relay: c.relay.Name()}
+	o := &Outcome{Code: r.code, Enhanced: r.enhanced, Text: r.text, Relay: c.relay.name}
 	switch r.code / 100 {
 	case 2:
 		o.Kind = Accepted

@@ -33,7 +33,7 @@ type Outcome struct {
 	Code     int    // the SMTP reply code; 0 when there was no reply
 	Enhanced string // the RFC 3463 code, such as 5.1.1; "" when there was none
 	Text     string // the reply's text, or what went wrong
-	Relay    string // host and port
+	Relay    string // its name: host and port, or socket
 }
 
 // Mail is a message on its way. Data is the whole message with CRLF line ends;
@@ -42,6 +42,8 @@ type Mail struct {
 	From string // MAIL FROM; "" is the null sender
 	To   string // RCPT TO
 	Data []byte
+	// Route is from Pool.Ready; nil lets the pool choose one by From.
+	Route *Route
 	// Done is called once, from another goroutine, with what became of it.
 	Done func(Outcome)
 

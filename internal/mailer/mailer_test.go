@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime/quotedprintable"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -171,6 +172,26 @@ func TestParseRelays(t *testing.T) {
 		{"smtp://mail.example.org?conns=1", `no parameter "conns"`},
 		{"smtp://mail.example.org:99999", "not a port"},
 		{"smtp://u:hunter2/@mail.example.org", "cannot be read"},
+		{"lmtp://localhost", "localhost:24 none 10"},
+		{"lmtp+unix:///run/dovecot/lmtp?max_conns=3", "/run/dovecot/lmtp none 3"},
+		{"smtp+unix:///run/relay.sock", "/run/relay.sock none 10"},
+		{"lmtp://mail.example.org", "LMTP is spoken without TLS"},
+		{"lmtp://mail.example.org?starttls=none", "mail.example.org:24 none 10"},
+		{"lmtp://u:hunter2@mail.example.org?starttls=none", "in the clear"},
+		{"smtp+unix://mail.example.org/x", "names no socket"},
+		{"smtp+unix://", "names no socket"},
+		{"smtp://mail.example.org?weight=0", "weight is a number from 1 to 1000"},
+		{"smtp://mail.example.org?weight=1001", "weight is a number from 1 to 1000"},
+		{"smtp://mail.example.org?mails_per_conn=x", "mails_per_conn is a number"},
+		{"smtp://mail.example.org?idle=5", "idle is a time"},
+		{"smtp://mail.example.org?from=", "from names no domain"},
+		{"smtp://mail.example.org?from=news", "not a domain"},
+		{"smtp://mail.example.org?dsn=often", "dsn is never, or"},
+		{"smtp://mail.example.org?dsn=never+failure", "dsn is never, or"},
+		{"smtp://mail.example.org?auth=plain", "names no user"},
+		{"smtp://u:hunter2@mail.example.org?auth=digest", "auth is auto, plain"},
+		{"smtp://mail.example.org?tls_name=a/b", "tls_name is the host name"},
+		{"smtp://mail.example.org?max_conns=%zz", "cannot be read"},
 	} {
 		t.Run(test.in, func(t *testing.T) {
 			t.Parallel()
@@ -197,13 +218,18 @@ type sender struct {
 	waiting  sync.WaitGroup
 }
 
-func newSender(t *testing.T, urls string) *sender {
+func newSender(t *testing.T, urls ...string) *sender {
 	t.Helper()
-	relays, err := ParseRelays(urls)
+	return newSenderWith(t, Options{}, urls...)
+}
+
+func newSenderWith(t *testing.T, options Options, urls ...string) *sender {
+	t.Helper()
+	relays, err := ParseRelays(strings.Join(urls, ","))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := NewPool(relays, Options{})
+	pool, err := NewPool(relays, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,26 +244,46 @@ func newSender(t *testing.T, urls string) *sender {
 	return s
 }
 
+// send sends mails and waits for their outcomes.
 func (s *sender) send(to ...string) map[string]Outcome {
 	s.t.Helper()
 	for _, address := range to {
-		s.waiting.Add(1)
-		m := &Mail{From: "bounce@jatak.example", To: address, Data: []byte("Subject: x\r\n\r\n.dot\r\n" + address + "\r\n")}
-		m.Done = func(o Outcome) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if _, twice := s.outcomes[address]; twice {
-				s.t.Errorf("Done was called twice for %s", address)
-			}
-			s.outcomes[address] = o
-			s.waiting.Done()
-		}
-		if err := s.pool.Submit(s.t.Context(), m); err != nil {
-			s.t.Fatal(err)
-		}
+		s.submit(&Mail{From: "bounce@jatak.example", To: address, Data: []byte("Subject: x\r\n\r\n.dot\r\n" + address + "\r\n")})
 	}
 	s.waiting.Wait()
 	return s.outcomes
+}
+
+func (s *sender) submit(m *Mail) {
+	s.t.Helper()
+	s.waiting.Add(1)
+	m.Done = func(o Outcome) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if _, twice := s.outcomes[m.To]; twice {
+			s.t.Errorf("Done was called twice for %s", m.To)
+		}
+		s.outcomes[m.To] = o
+		s.waiting.Done()
+	}
+	if err := s.pool.Submit(s.t.Context(), m); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// sendFrom sends mails as a worker does: a few for each route.
+func (s *sender) sendFrom(domain string, to ...string) {
+	s.t.Helper()
+	for batch := range slices.Chunk(to, 10) {
+		route, err := s.pool.Ready(s.t.Context(), domain)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, address := range batch {
+			s.submit(&Mail{From: "bounce@" + domain, To: address, Data: []byte("Subject: x\r\n\r\n" + address + "\r\n"), Route: route})
+		}
+	}
+	s.waiting.Wait()
 }
 
 func addresses(n int) (list []string) {
@@ -364,7 +410,7 @@ func TestUnreachableRelayIsNamedAndNothingIsTaken(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close() // nobody listens there now
 	s := newSender(t, "smtp://"+address)
-	err = s.pool.Ready(t.Context())
+	_, err = s.pool.Ready(t.Context(), "jatak.example")
 	var unreachable *UnreachableError
 	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), address) {
 		t.Errorf("Ready: %v", err)

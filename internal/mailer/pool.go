@@ -3,17 +3,34 @@ package mailer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // Options of a pool.
 type Options struct {
-	Log  *slog.Logger
-	Idle time.Duration // how long a connection waits for mail; default 10 s
+	Log   *slog.Logger
+	Idle  time.Duration // how long a connection waits for mail, where the relay's URL does not say; default 10 s
+	Slots Slots         // nil: the relays' connections are this pool's alone
+}
+
+// Slots shares the connections of a relay between processes.
+type Slots interface {
+	// Acquire asks for one more connection to a relay that takes most of them
+	// from all processes together. After a no, or an error, nothing is dialled
+	// for a second.
+	Acquire(ctx context.Context, relay string, most int) (bool, error)
+	// Release gives back what Acquire gave.
+	Release(relay string)
+	// Share is how many connections this process should keep at most at this
+	// moment. It is asked between mails and must not block; connections above
+	// it are closed in good order.
+	Share(relay string, most int) int
 }
 
 // Pool keeps connections to the relays and sends over them. Connections are
@@ -21,7 +38,7 @@ type Options struct {
 type Pool struct {
 	options Options
 	relays  []*relayState
-	work    chan *Mail // taken by a connection that is ready
+	groups  map[string]*group // by From domain
 	closing chan struct{}
 	running sync.WaitGroup
 
@@ -30,20 +47,30 @@ type Pool struct {
 	ready  chan struct{} // closed and replaced whenever a connection opens or fails
 }
 
-// relayState is a relay and how it fares; guarded by Pool.mu.
+// relayState is a relay and how it fares.
 type relayState struct {
 	Relay
-	client    *mail.Client
-	open      int // connections that are ready for mail
+	name string
+	work chan *Mail // taken by a connection that is ready
+
+	open    atomic.Int32 // connections; written under Pool.mu
+	idle    atomic.Int32 // connections that wait for mail
+	waiting atomic.Int32 // mails that wait for a connection
+	taken   atomic.Int64 // when a connection last took a mail, in Unix nanoseconds
+
+	// Guarded by Pool.mu.
 	opening   int
 	failures  int // in a row
+	fruitless int // connections in a row that were lost before they carried a mail
 	downUntil time.Time
-	cause     error // of the last failure
+	fullUntil time.Time // other processes have the connections
+	cause     error     // of the last failure
+	reported  bool      // the log says that it cannot be reached
 }
 
-// mostMails is how many mails one connection carries before a fresh one takes
-// its place.
-const mostMails = 1000
+// beat is how often those who wait for a connection look again: whether a relay
+// is due for another try, others have left a connection free, or a relay hangs.
+const beat = 500 * time.Millisecond
 
 // NewPool returns a pool over the relays. It connects when there is mail.
 func NewPool(relays []Relay, o Options) (*Pool, error) {
@@ -53,16 +80,40 @@ func NewPool(relays []Relay, o Options) (*Pool, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{options: o, work: make(chan *Mail), closing: make(chan struct{}), ready: make(chan struct{})}
+	p := &Pool{options: o, closing: make(chan struct{}), ready: make(chan struct{})}
 	for _, r := range relays {
-		client, err := r.client()
-		if err != nil {
+		if _, err := r.client(r.connect); err != nil {
 			return nil, err
 		}
-		p.relays = append(p.relays, &relayState{Relay: r, client: client})
+		if r.Idle <= 0 {
+			r.Idle = o.Idle
+		}
+		p.relays = append(p.relays, &relayState{Relay: r, name: r.Name(), work: make(chan *Mail)})
 	}
+	p.groups = groups(p.relays)
+	p.running.Go(p.wake)
 	return p, nil
 }
+
+// wake makes those who wait look again.
+func (p *Pool) wake() {
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.mu.Lock()
+			p.changed()
+			p.mu.Unlock()
+		case <-p.closing:
+			return
+		}
+	}
+}
+
+// Share has the pool share its connections with other processes. It is called
+// before the first mail.
+func (p *Pool) Share(s Slots) { p.options.Slots = s }
 
 // Window is how many connections there are at most: as many mails as can be
 // on their way at once.
@@ -73,101 +124,120 @@ func (p *Pool) Window() (n int) {
 	return n
 }
 
-// Ready waits until a connection is open. It returns an UnreachableError when
-// no relay can be reached, so that nothing is claimed that could not be sent.
-func (p *Pool) Ready(ctx context.Context) error {
+// Ready waits until a connection is open to a relay that takes mails whose From
+// is in a domain, and returns the one whose turn it is. It returns an
+// UnreachableError when no such relay can be reached, so that nothing is claimed
+// that could not be sent, and a NoRelayError when there is none.
+func (p *Pool) Ready(ctx context.Context, from string) (*Route, error) {
+	return p.route(ctx, from, claimSize)
+}
+
+func (p *Pool) route(ctx context.Context, from string, mails int64) (*Route, error) {
+	g, err := p.group(from)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		p.mu.Lock()
-		changed, open, unreachable, closed := p.ready, 0, p.unreachable(), p.closed
-		for _, r := range p.relays {
-			open += r.open
+		for _, t := range g.turns {
+			if t.relay.open.Load() == 0 {
+				p.grow(t.relay)
+			}
 		}
+		p.mu.Lock()
+		changed, closed, unreachable := p.ready, p.closed, p.unreachable(g)
+		route := p.choose(g, mails, nil)
 		p.mu.Unlock()
 		switch {
 		case closed:
-			return ErrClosed
-		case open > 0:
-			return nil
+			return nil, ErrClosed
+		case route != nil:
+			return route, nil
 		case unreachable != nil:
-			return unreachable
+			return nil, unreachable
 		}
-		p.grow()
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// unreachable returns an error when every relay has failed and is not yet due
-// for another try. The caller holds mu.
-func (p *Pool) unreachable() error {
-	now := time.Now()
-	var last *relayState
-	for _, r := range p.relays {
-		if r.open+r.opening > 0 || !now.Before(r.downUntil) {
-			return nil
-		}
-		last = r
-	}
-	return &UnreachableError{Relay: last.Name(), Cause: last.cause}
-}
-
-// Submit hands a mail to a connection, and waits until one takes it. When it
-// returns nil, Done will be called exactly once; after an error, never.
+// Submit hands a mail to a connection of its route's relay, or of another one
+// when that is away, and waits until one takes it. When it returns nil, Done
+// will be called exactly once; after an error, never. A mail without a route is
+// given one by its envelope.
 func (p *Pool) Submit(ctx context.Context, m *Mail) error {
+	if m.Route == nil {
+		route, err := p.route(ctx, m.From, 1)
+		if err != nil {
+			return err
+		}
+		m.Route = route
+	}
 	select {
-	case p.work <- m:
+	case m.Route.turn.relay.work <- m:
 		return nil
 	default:
 	}
 	for {
-		p.grow()
-		p.mu.Lock()
-		changed, unreachable, closed := p.ready, p.unreachable(), p.closed
-		p.mu.Unlock()
-		switch {
-		case closed:
-			return ErrClosed
-		case unreachable != nil:
-			return unreachable
+		r := m.Route.turn.relay
+		p.grow(r)
+		changed, err := p.detour(m)
+		if err != nil {
+			return err
 		}
+		r = m.Route.turn.relay
+		r.waiting.Add(1)
 		select {
-		case p.work <- m:
+		case r.work <- m:
+			r.waiting.Add(-1)
 			return nil
 		case <-changed:
+			r.waiting.Add(-1)
 		case <-p.closing:
+			r.waiting.Add(-1)
 			return ErrClosed
 		case <-ctx.Done():
+			r.waiting.Add(-1)
 			return ctx.Err()
 		}
 	}
 }
 
-// grow opens one more connection, to the relay that has most room.
-func (p *Pool) grow() {
+// detour gives a mail whose relay is away, or hangs, another one if there is
+// one. It returns what is closed when there is news.
+func (p *Pool) detour(m *Mail) (changed chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return
+		return nil, ErrClosed
 	}
-	var best *relayState
 	now := time.Now()
-	for _, r := range p.relays {
-		room := r.Connections - r.open - r.opening
-		if room <= 0 || now.Before(r.downUntil) || r.failures > 0 && r.opening > 0 {
-			continue
-		}
-		if best == nil || room*best.Connections > (best.Connections-best.open-best.opening)*r.Connections {
-			best = r
+	r, g := m.Route.turn.relay, m.Route.group
+	if r.isDown(now) || r.open.Load() == 0 && now.Before(r.fullUntil) || r.isStuck(now) {
+		if other := p.choose(g, 1, r); other != nil && !other.turn.relay.isStuck(now) {
+			m.Route = other
+			return p.ready, nil
 		}
 	}
-	if best == nil {
+	return p.ready, p.unreachable(g)
+}
+
+// grow opens one more connection to a relay, if there is room.
+func (p *Pool) grow(r *relayState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	most := r.Connections
+	if p.options.Slots != nil {
+		most = min(most, max(1, p.options.Slots.Share(r.name, r.Connections)))
+	}
+	if p.closed || int(r.open.Load())+r.opening >= most || now.Before(r.downUntil) || now.Before(r.fullUntil) || r.failures > 0 && r.opening > 0 {
 		return
 	}
-	best.opening++
-	p.running.Go(func() { p.connect(best) })
+	r.opening++
+	p.running.Go(func() { p.connect(r) })
 }
 
 // changed wakes those who wait for a connection. The caller holds mu.
@@ -176,12 +246,60 @@ func (p *Pool) changed() {
 	p.ready = make(chan struct{})
 }
 
-// longestDown bounds how long an unreachable relay is left alone.
-const longestDown = 30 * time.Second
+// errFull says that other processes have all the connections of a relay.
+var errFull = errors.New("other processes have the relay's connections")
 
 // connect dials a relay and works on the connection until it ends.
 func (p *Pool) connect(r *relayState) {
+	client, err := p.dial(r)
+	p.mu.Lock()
+	r.opening--
+	switch {
+	case errors.Is(err, errFull):
+		r.fullUntil = time.Now().Add(time.Second)
+	case err != nil:
+		p.failed(r, err)
+	default:
+		if r.fruitless == 0 {
+			p.recovered(r)
+		}
+		r.taken.Store(time.Now().UnixNano())
+		r.open.Add(1)
+	}
+	p.changed()
+	p.mu.Unlock()
+	if err != nil {
+		return
+	}
+	if p.options.Slots != nil {
+		defer p.options.Slots.Release(r.name)
+	}
+	c := newConnection(client, r)
+	err = p.converse(c)
+	p.mu.Lock()
+	if !c.leaving {
+		r.open.Add(-1)
+	}
+	if err != nil && !c.carried {
+		r.fruitless++
+		if r.fruitless >= mostFruitless {
+			p.failed(r, err)
+		}
+	}
+	p.changed()
+	p.mu.Unlock()
+	if err != nil {
+		p.options.Log.Debug("a connection ended", "relay", r.name, "error", err)
+		_ = client.Close()
+		return
+	}
+	c.quit()
+}
+
+// dial opens a connection, if the other processes leave one.
+func (p *Pool) dial(r *relayState) (*smtp.Client, error) {
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
 		defer cancel()
 		select {
@@ -189,62 +307,104 @@ func (p *Pool) connect(r *relayState) {
 		case <-ctx.Done():
 		}
 	}()
-	client, err := r.client.DialToSMTPClientWithContext(ctx)
-	cancel()
-
-	p.mu.Lock()
-	r.opening--
-	if err != nil {
-		r.failures++
-		r.cause = err
-		r.downUntil = time.Now().Add(min(longestDown, time.Second<<min(r.failures-1, 10)))
-		if r.failures == 1 {
-			p.options.Log.Warn("a relay cannot be reached", "relay", r.Name(), "error", err)
+	if p.options.Slots != nil {
+		ok, err := p.options.Slots.Acquire(ctx, r.name, r.Connections)
+		if err != nil {
+			p.options.Log.Debug("ask for a connection that is shared", "relay", r.name, "error", err)
 		}
-		p.changed()
-		p.mu.Unlock()
+		if err != nil || !ok {
+			return nil, errFull
+		}
+	}
+	client, err := r.dial(ctx)
+	if err != nil && p.options.Slots != nil {
+		p.options.Slots.Release(r.name)
+	}
+	return client, err
+}
+
+const (
+	// longestDown bounds how long an unreachable relay is left alone.
+	longestDown = 30 * time.Second
+	// mostFruitless is after how many connections in a row that were lost before
+	// they carried a mail a relay counts as unreachable.
+	mostFruitless = 5
+)
+
+// failed leaves a relay alone, twice as long each time. The caller holds mu.
+func (p *Pool) failed(r *relayState, err error) {
+	r.failures++
+	r.cause = err
+	r.downUntil = time.Now().Add(min(longestDown, time.Second<<min(r.failures-1, 10)))
+	if !r.reported && r.open.Load() == 0 {
+		r.reported = true
+		p.options.Log.Warn("a relay cannot be reached", "relay", r.name, "error", err)
+	}
+}
+
+// recovered forgets what was wrong with a relay. The caller holds mu.
+func (p *Pool) recovered(r *relayState) {
+	if r.reported {
+		p.options.Log.Info("the relay can be reached again", "relay", r.name)
+	}
+	r.failures, r.fruitless, r.downUntil, r.cause, r.reported = 0, 0, time.Time{}, nil, false
+}
+
+// proven notes that a connection has carried a mail to its end.
+func (p *Pool) proven(c *connection) {
+	if c.carried {
 		return
 	}
-	if r.failures > 0 {
-		p.options.Log.Info("the relay can be reached again", "relay", r.Name())
-	}
-	r.failures, r.cause, r.downUntil = 0, nil, time.Time{}
-	r.open++
-	p.changed()
-	p.mu.Unlock()
-
-	c := newConnection(client, r.Relay)
-	err = p.converse(c)
-
+	c.carried = true
 	p.mu.Lock()
-	r.open--
-	p.changed()
-	p.mu.Unlock()
-	if err != nil {
-		p.options.Log.Debug("a connection ended", "relay", r.Name(), "error", err)
-		_ = client.Close()
-		return
+	defer p.mu.Unlock()
+	if c.relay.fruitless > 0 {
+		p.recovered(c.relay)
 	}
-	c.quit()
+}
+
+// surplus reports whether a connection should be closed because others are to
+// have it; from then on it does not count as open.
+func (p *Pool) surplus(c *connection) bool {
+	r := c.relay
+	if c.leaving || p.options.Slots == nil {
+		return c.leaving
+	}
+	keep := p.options.Slots.Share(r.name, r.Connections)
+	if int(r.open.Load()) <= keep {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if int(r.open.Load()) > keep {
+		c.leaving = true
+		r.open.Add(-1)
+	}
+	return c.leaving
 }
 
 // converse sends mail after mail. It returns nil when the connection is to be
 // closed in good order, and an error when it is lost.
 func (p *Pool) converse(c *connection) error {
-	idle := time.NewTimer(p.options.Idle)
+	r := c.relay
+	idle := time.NewTimer(r.Idle)
 	defer idle.Stop()
-	for carried := 0; carried < mostMails; {
-		idle.Reset(p.options.Idle)
+	for carried := 0; carried < r.MailsPerConnection && !p.surplus(c); {
+		idle.Reset(r.Idle)
+		r.idle.Add(1)
 		select {
-		case m := <-p.work:
+		case m := <-r.work:
+			r.idle.Add(-1)
 			n, err := p.carry(c, m)
 			carried += n
 			if err != nil {
 				return err
 			}
 		case <-idle.C:
+			r.idle.Add(-1)
 			return nil
 		case <-p.closing:
+			r.idle.Add(-1)
 			return nil
 		}
 	}
@@ -255,10 +415,11 @@ func (p *Pool) converse(c *connection) error {
 // many.
 func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 	announced := false
+	m.Route.count()
 	for m != nil {
 		carried++
-		if why := c.refusal(m); why != "" {
-			m.Done(Outcome{Kind: Refused, Enhanced: "5.6.7", Text: why, Relay: c.relay.Name()})
+		if refused := c.refusal(m); refused != nil {
+			m.Done(*refused)
 			m, announced = p.next(c, carried), false
 			continue
 		}
@@ -271,15 +432,18 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		if refused != nil {
 			m.Done(*refused)
 			if refused.Code == 421 {
-				return carried, errLost // RFC 5321 section 3.8: the relay closes
+				return carried, closes(refused)
 			}
+			p.proven(c)
 			m = p.next(c, carried)
 			continue
 		}
 		next := p.next(c, carried)
-		if next != nil && c.refusal(next) != "" {
-			next.Done(Outcome{Kind: Refused, Enhanced: "5.6.7", Text: c.refusal(next), Relay: c.relay.Name()})
-			next = nil
+		if next != nil {
+			if refused := c.refusal(next); refused != nil {
+				next.Done(*refused)
+				next = nil
+			}
 		}
 		var outcome *Outcome
 		announced, err = c.hand(m, next)
@@ -294,7 +458,7 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 			outcome, err = c.confirm()
 		}
 		if err != nil {
-			m.Done(Outcome{Kind: InDoubt, Text: "the connection was lost after the mail was handed over: " + err.Error(), Relay: c.relay.Name()})
+			m.Done(Outcome{Kind: InDoubt, Text: "the connection was lost after the mail was handed over: " + err.Error(), Relay: c.relay.name})
 			if next != nil {
 				p.lostBefore(c, next, err)
 			}
@@ -303,22 +467,30 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		m.Done(*outcome)
 		if outcome.Code == 421 {
 			if next != nil {
-				p.lostBefore(c, next, errLost)
+				p.lostBefore(c, next, closes(outcome))
 			}
-			return carried, errLost
+			return carried, closes(outcome)
 		}
+		p.proven(c)
 		m = next
 	}
 	return carried, nil
 }
 
+// closes is the error of a connection on which the relay said 421: it closes
+// (RFC 5321 section 3.8).
+func closes(o *Outcome) error {
+	return fmt.Errorf("%w: %d %s", errLost, o.Code, o.Text)
+}
+
 // next takes a mail that is waiting already, if this connection may carry more.
 func (p *Pool) next(c *connection, carried int) *Mail {
-	if !c.pipelines || carried >= mostMails {
+	if !c.pipelines || carried >= c.relay.MailsPerConnection || p.surplus(c) {
 		return nil
 	}
 	select {
-	case m := <-p.work:
+	case m := <-c.relay.work:
+		m.Route.count()
 		return m
 	default:
 		return nil
@@ -330,14 +502,20 @@ func (p *Pool) next(c *connection, carried int) *Mail {
 const mostAttempts = 3
 
 // lostBefore deals with a mail whose connection broke before the mail was
-// handed over: nothing has left, and another connection may have it.
+// handed over: nothing has left, and another connection may have it, of another
+// relay if there is one.
 func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
 	m.attempts++
-	later := Outcome{Kind: Later, Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.Name()}
+	later := Outcome{Kind: Later, Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.name}
 	if m.attempts >= mostAttempts {
 		m.Done(later)
 		return
 	}
+	p.mu.Lock()
+	if other := p.choose(m.Route.group, 1, c.relay); other != nil {
+		m.Route = other
+	}
+	p.mu.Unlock()
 	p.running.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 		defer cancel()

@@ -5,16 +5,12 @@ import "context"
 // Probe opens a connection to a relay as the pool does, encrypted and logged in,
 // and closes it. It returns what the relay offers.
 func Probe(ctx context.Context, r Relay) (offers []string, err error) {
-	client, err := r.client()
+	open, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	open, err := client.DialToSMTPClientWithContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer newConnection(open, r).quit()
-	for _, extension := range []string{"STARTTLS", "PIPELINING", "SMTPUTF8", "8BITMIME", "DSN"} {
+	defer newConnection(open, &relayState{Relay: r, name: r.Name()}).quit()
+	for _, extension := range []string{"STARTTLS", "PIPELINING", "SMTPUTF8", "8BITMIME", "SIZE", "DSN"} {
 		if ok, _ := open.Extension(extension); ok {
 			offers = append(offers, extension)
 		}

@@ -1,6 +1,9 @@
 package mailer
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +40,7 @@ func signedMail(t testing.TB) []byte {
 	t.Helper()
 	template, err := Compile(Draft{
 		FromName: "Nordlys & Søn", FromAddress: "news@jatak.example", Subject: []Segment{Static("Smag på æbler, pærer og "), Slot(0)},
-		Text: []Segment{Static("Hej " + strings.Repeat("ord ", 300)), Slot(0)}, HTML: []Segment{Static("<p>Hej "), Slot(0), Static("</p>")},
+		Text: []Segment{Static("Hej " + strings.Repeat("ord ", 300)), Slot(0)}, HTML: []Segment{Static("<p>Hej " + strings.Repeat("<b>ord</b> ", 900)), Slot(0), Static("</p>")},
 		Headers: []Header{
 			{"List-Unsubscribe", []Segment{Static("<https://jatak.example/u/" + strings.Repeat("x", 40) + ">, <mailto:unsubscribe@jatak.example?subject=" + strings.Repeat("x", 40) + ">")}},
 			{"List-Unsubscribe-Post", []Segment{Static("List-Unsubscribe=One-Click")}},
@@ -125,4 +128,14 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 	}
+	// What a core can sign at most.
+	signers, _ := signersOf(b, "rsa")
+	digest := sha256.Sum256(mail)
+	b.Run("rsa alone", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := signers["jatak.example"][0].key.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -1,7 +1,8 @@
 // Package managelink answers whose link this is and what it may do. It mints
 // and opens the personal credentials that mails carry: a withdraw token, which
 // never expires and can only withdraw; a manage token, which shows and changes
-// preferences for a while; and a confirm token, which confirms one sign-up.
+// preferences for a while; a confirm token, which confirms one sign-up; and, in the
+// envelope, a bounce token, which says whose mail came back.
 //
 // Tokens are opaque: ids are encrypted, and nothing in them is personal data.
 // The package is pure; it refuses to know what the ids stand for.
@@ -36,6 +37,7 @@ const (
 	Manage   Kind = 1
 	Withdraw Kind = 2
 	Confirm  Kind = 3
+	Bounce   Kind = 4 // stands in no link, but in MAIL FROM
 )
 
 // Link is what a token says.
@@ -274,6 +276,7 @@ func parse(payload []byte, now time.Time) (l Link, err error) {
 			return Link{}, ErrInvalid
 		}
 		rest = rest[copy(l.AddressDigest[:], rest):]
+	case Bounce:
 	default:
 		return Link{}, ErrInvalid
 	}

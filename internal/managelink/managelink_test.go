@@ -2,6 +2,7 @@ package managelink_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,89 @@ func TestKeysThatAreNotSecretAreRefused(t *testing.T) {
 				t.Errorf("the error shows the key: %v", err)
 			}
 		})
+	}
+}
+
+func TestBounceTokenSaysWhoseMailCameBack(t *testing.T) {
+	t.Parallel()
+	before, after := ring(t, oldKey), ring(t, newKey+","+oldKey)
+	for _, ids := range [][2]int64{{1, 0}, {4711, 12}, {1 << 40, 1 << 33}, {math.MaxInt64, math.MaxInt64}} {
+		token := before.Bounce(ids[0], ids[1])
+		if len(token) > managelink.LongestBounce || strings.Trim(token, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+			t.Errorf("%q is not fit for a local part that may be folded", token)
+		}
+		for _, spelling := range []string{token, strings.ToUpper(token), strings.ToUpper(token[:5]) + token[5:]} {
+			l, err := after.OpenBounce(spelling)
+			if err != nil || l.Kind != managelink.Bounce || l.Contact != ids[0] || l.Campaign != ids[1] {
+				t.Errorf("OpenBounce(%q) = %+v, %v, want %v", spelling, l, err, ids)
+			}
+		}
+	}
+	address := before.ReturnPath("bounces@jatak.example", 4711, 12)
+	if want := "bounces+" + before.Bounce(4711, 12) + "@jatak.example"; address != want {
+		t.Errorf("the return path is %s, want %s", address, want)
+	}
+	if local, _, _ := strings.Cut(before.ReturnPath(strings.Repeat("b", 16)+"@jatak.example", math.MaxInt64, math.MaxInt64), "@"); len(local) > 64 {
+		t.Errorf("the local part has %d bytes, and RFC 5321 allows 64", len(local))
+	}
+}
+
+func TestBounceTokensAreNotForged(t *testing.T) {
+	t.Parallel()
+	r := ring(t, oldKey)
+	token := r.Bounce(5, 6)
+	for name, forged := range map[string]string{
+		"nothing":           "",
+		"truncated":         token[:len(token)-1],
+		"half":              token[:len(token)/2],
+		"longer":            token + "a",
+		"over-long":         strings.Repeat(token, 3),
+		"a line end within": token[:4] + "\r\n" + token[4:],
+		"padded":            token + "=",
+		"another alphabet":  strings.ToUpper(token[:1]) + "0189" + token[5:],
+		"folds to ASCII":    "\u017f" + token[1:],
+		"of an unknown key": ring(t, newKey).Bounce(5, 6),
+		"a manage link":     r.Manage(5, 6, now),
+		"a withdraw link":   r.Withdraw(5, 6, 7, "a@example.org"),
+		"a confirm link":    r.Confirm(5, 6, now),
+	} {
+		if l, err := r.OpenBounce(forged); !errors.Is(err, managelink.ErrInvalid) {
+			t.Errorf("%s: %q opens: %+v, %v", name, forged, l, err)
+		}
+	}
+	for i := range token {
+		for _, c := range "az27" {
+			if forged := token[:i] + string(c) + token[i+1:]; forged != token {
+				if l, err := r.OpenBounce(forged); !errors.Is(err, managelink.ErrInvalid) {
+					t.Errorf("forged at %d opens: %+v, %v", i, l, err)
+				}
+			}
+		}
+	}
+	if l, err := r.Open(token, now); !errors.Is(err, managelink.ErrInvalid) {
+		t.Errorf("a bounce token opens as a link: %+v, %v", l, err)
+	}
+}
+
+func FuzzOpenBounce(f *testing.F) {
+	r := ring(f, oldKey)
+	f.Add(r.Bounce(1, 2))
+	f.Add(strings.ToUpper(r.Bounce(1<<40, 0)))
+	f.Add(r.Manage(1, 2, now))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, token string) {
+		l, err := r.OpenBounce(token)
+		if err == nil && (l.Kind != managelink.Bounce || r.Bounce(l.Contact, l.Campaign) != strings.ToLower(token)) {
+			t.Errorf("%q opens as %+v and was not minted so", token, l)
+		}
+	})
+}
+
+func BenchmarkBounce(b *testing.B) {
+	r := ring(b, oldKey)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = r.ReturnPath("bounces@jatak.example", 4711, 12)
 	}
 }
 

@@ -5,6 +5,7 @@ package pace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -78,6 +79,38 @@ func (l *Limiter) Take(ctx context.Context, n int, buckets ...Bucket) (granted i
 		return 0, 0, fmt.Errorf("ask for the pace: %w", err)
 	}
 	return int(answer[0]), max(time.Millisecond, time.Duration(answer[1])*time.Microsecond), nil
+}
+
+// giveBack undoes a grant of ARGV[1], without allowing more than a full burst.
+// The ARGVs after the first are the rates of KEYS.
+var giveBack = redis.NewScript(`
+local now = redis.call('TIME')
+local micros = now[1] * 1000000 + now[2]
+for i, key in ipairs(KEYS) do
+	local due = math.max(tonumber(redis.call('GET', key) or 0), micros) - ARGV[1] * 1000000 / ARGV[i + 1]
+	if due > micros then
+		redis.call('SET', key, string.format('%.0f', due), 'PX', math.ceil((due - micros) / 1000) + 1000)
+	else
+		redis.call('DEL', key)
+	end
+end`)
+
+// GiveBack returns what was taken and not used. A negative n takes as many,
+// whether they may happen now or not.
+func (l *Limiter) GiveBack(ctx context.Context, n int, buckets ...Bucket) error {
+	if n == 0 || len(buckets) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(buckets))
+	args := make([]any, 0, 1+len(buckets))
+	args = append(args, n)
+	for _, b := range buckets {
+		keys, args = append(keys, b.Key), append(args, b.Rate)
+	}
+	if err := giveBack.Run(ctx, l.redis, keys, args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("give back to the pace: %w", err)
+	}
+	return nil
 }
 
 const (

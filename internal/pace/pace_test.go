@@ -2,6 +2,7 @@ package pace_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -73,5 +74,102 @@ func TestAllowWithoutRedis(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 5*time.Second || strings.Count(log.String(), "while Redis is away") != 1 {
 		t.Errorf("50 questions took %v and said: %s", took, log.String())
+	}
+}
+
+func TestGiveBack(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	l := pace.New(client, slog.New(slog.DiscardHandler))
+	b := pace.Bucket{Key: "{t}:back", Rate: 0.01, Burst: 10}
+	for range 5 { // what is given back can be taken again, and never more
+		if n, _, err := l.Take(t.Context(), 10, b); n != 10 || err != nil {
+			t.Fatalf("%d of 10, %v", n, err)
+		}
+		if err := l.GiveBack(t.Context(), 10, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.GiveBack(t.Context(), 1000, b); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := l.Take(t.Context(), 100, b); n != 10 || err != nil {
+		t.Errorf("after too much was given back %d are granted, %v", n, err)
+	}
+}
+
+func TestSlowDownHalvesOnceAtATime(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	l, other := pace.New(client, slog.New(slog.DiscardHandler)), pace.New(client, slog.New(slog.DiscardHandler))
+	rate, changed, err := l.SlowDown(t.Context(), "outlook", 80)
+	if rate != 40 || !changed || err != nil {
+		t.Errorf("slowed from 80 to %v, %v, %v", rate, changed, err)
+	}
+	rate, changed, err = other.SlowDown(t.Context(), "outlook", 300)
+	if rate < 40 || rate > 45 || changed || err != nil {
+		t.Errorf("another worker's voice at the same time: %v, %v, %v", rate, changed, err)
+	}
+	slow, err := other.Slowed(t.Context())
+	if len(slow) != 1 || slow["outlook"] < 40 || slow["outlook"] > 45 || err != nil {
+		t.Errorf("slowed down are %v, %v", slow, err)
+	}
+	// What had been slowed down long ago has recovered.
+	if err := client.HSet(t.Context(), "jatak:{pace}:slow", "gmail", "10:1000000:20").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if slow, err = l.Slowed(t.Context()); len(slow) != 1 || err != nil {
+		t.Errorf("slowed down are %v, %v", slow, err)
+	}
+	if rate, changed, err = l.SlowDown(t.Context(), "icloud", 0); rate <= 0 || rate > 0.1 || !changed || err != nil {
+		t.Errorf("a rate of none is slowed to %v, %v, %v", rate, changed, err)
+	}
+}
+
+func TestSlotsAreShared(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	log := slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(t.Context())
+	a, b := pace.NewSlots(client, "a", 3*time.Second, log), pace.NewSlots(client, "b", 3*time.Second, log)
+	var running sync.WaitGroup
+	running.Go(func() { a.Run(ctx) })
+	bCtx, endB := context.WithCancel(t.Context())
+	running.Go(func() { b.Run(bCtx) })
+	t.Cleanup(func() { cancel(); endB(); running.Wait() })
+
+	if n, err := a.AcquireSome(t.Context(), "relay", 8, 5); n != 5 || err != nil {
+		t.Fatalf("a has %d of 5, %v", n, err)
+	}
+	if ok, err := b.Acquire(t.Context(), "relay", 5); ok || err != nil {
+		t.Errorf("b got a sixth of five: %v", err)
+	}
+	// b has shown that it wants some: a hears of it, and gives the half.
+	await(t, func() bool { _, _ = a.AcquireSome(t.Context(), "relay", 0, 5); return a.Share("relay", 5) == 3 })
+	a.Release("relay")
+	a.Release("relay")
+	await(t, func() bool { ok, err := b.Acquire(t.Context(), "relay", 5); return ok && err == nil })
+	// An emptied Redis is told anew, and grants no more than there are.
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := a.AcquireSome(t.Context(), "relay", 0, 5); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := b.AcquireSome(t.Context(), "relay", 5, 5); n != 1 || err != nil {
+		t.Errorf("b has got %d more, want 1, %v", n, err)
+	}
+	// Who leaves in good order leaves all places.
+	endB()
+	await(t, func() bool { n, err := a.AcquireSome(t.Context(), "relay", 2, 5); return n == 2 && err == nil })
+}
+
+// await waits until so.
+func await(t *testing.T, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited too long")
+		}
 	}
 }

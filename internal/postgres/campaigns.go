@@ -18,16 +18,18 @@ import (
 const campaignColumns = `
 	c.id, c.name, c.state, c.class, coalesce(c.type_id, 0), coalesce(t.key, ''),
 	coalesce(t.created_at, 'epoch'), c.content, c.override_reason, c.override_by, c.pause_reason,
-	c.priority, c.pace, c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at`
+	c.priority, c.pace, c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at,
+	c.local_time, c.local_zone`
 
 func scanCampaign(row pgx.CollectableRow) (c campaign.Campaign, err error) {
-	var scheduled, launched, planned, finished *time.Time
+	var scheduled, launched, planned, finished, clock *time.Time
 	err = row.Scan(&c.ID, &c.Name, &c.State, &c.Class, &c.Type.ID, &c.TypeKey, &c.Type.Created, &c.Content,
-		&c.OverrideReason, &c.OverrideBy, &c.PauseReason, &c.Priority, &c.Pace, &c.Created, &scheduled, &launched, &planned, &finished)
+		&c.OverrideReason, &c.OverrideBy, &c.PauseReason, &c.Priority, &c.Pace, &c.Created, &scheduled, &launched, &planned, &finished,
+		&clock, &c.Local.Zone)
 	for _, t := range []struct {
 		to   *time.Time
 		from *time.Time
-	}{{&c.Scheduled, scheduled}, {&c.Launched, launched}, {&c.Planned, planned}, {&c.Finished, finished}} {
+	}{{&c.Scheduled, scheduled}, {&c.Launched, launched}, {&c.Planned, planned}, {&c.Finished, finished}, {&c.Local.Clock, clock}} {
 		if t.from != nil {
 			*t.to = *t.from
 		}

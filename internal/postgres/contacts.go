@@ -200,7 +200,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 				ON CONFLICT DO NOTHING`, digest, now)
 		}
 		batch.Queue(`UPDATE contact SET legacy_id = NULL, email = '', address = NULL, address_digest = NULL, first_name = '',
-			last_name = '', company_id = NULL, language = '', salt = NULL, deleted_at = $2 WHERE id = $1`, id, now)
+			last_name = '', company_id = NULL, language = '', time_zone = '', salt = NULL, deleted_at = $2 WHERE id = $1`, id, now)
 		for _, statement := range []string{
 			`DELETE FROM known_address WHERE contact_id = $1`,
 			`DELETE FROM consent_comment m USING consent_event v WHERE v.id = m.event_id AND v.contact_id = $1`,
@@ -210,7 +210,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 			`DELETE FROM notice WHERE contact_id = $1`,
 			`DELETE FROM sign_up WHERE contact_id = $1`,
 			`DELETE FROM test_mail WHERE contact_id = $1`,
-			`UPDATE delivery SET reply = NULL WHERE contact_id = $1 AND reply IS NOT NULL`, // relays quote addresses
+			`UPDATE delivery SET reply = NULL, lane = 0 WHERE contact_id = $1`, // relays quote addresses
 		} {
 			batch.Queue(statement, id)
 		}

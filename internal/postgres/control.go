@@ -32,9 +32,17 @@ func (db *DB) Schedule(ctx context.Context, id campaign.ID, at time.Time, overri
 		`'draft'`, at, override.Reason, override.By)
 }
 
+// ScheduleLocal freezes a draft until it is the time where each recipient is;
+// planning begins when that is the case for the first.
+func (db *DB) ScheduleLocal(ctx context.Context, id campaign.ID, at campaign.LocalTime, override campaign.Override) error {
+	return db.move(ctx, id, "wait for its time", `state = 'scheduled', scheduled_at = $2, override_reason = $3, override_by = $4,
+		local_time = $5, local_zone = $6`, `'draft'`, at.First(), override.Reason, override.By, at.Clock, at.Zone)
+}
+
 // Unschedule makes a scheduled campaign a draft again.
 func (db *DB) Unschedule(ctx context.Context, id campaign.ID) error {
-	return db.move(ctx, id, "be a draft again", `state = 'draft', scheduled_at = NULL, override_reason = '', override_by = ''`, `'scheduled'`)
+	return db.move(ctx, id, "be a draft again", `state = 'draft', scheduled_at = NULL, override_reason = '', override_by = '',
+		local_time = NULL, local_zone = ''`, `'scheduled'`)
 }
 
 // Pause stops a campaign: nothing more of it is planned or claimed.
@@ -149,27 +157,4 @@ func (db *DB) SetPriority(ctx context.Context, id campaign.ID, p campaign.Priori
 // bound.
 func (db *DB) SetPace(ctx context.Context, id campaign.ID, perSecond float64) error {
 	return db.move(ctx, id, "change its pace", `pace = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, perSecond)
-}
-
-// Limits returns the bounds on sending as they are now.
-func (db *DB) Limits(ctx context.Context) (l campaign.Limits, err error) {
-	rules, err := db.Rules(ctx)
-	if err != nil {
-		return l, err
-	}
-	l = campaign.Limits{All: rules.SendPace, Of: map[campaign.ID]float64{}, FailurePercent: rules.FailureLimit}
-	rows, err := db.pool.Query(ctx, `SELECT id, pace FROM campaign WHERE pace > 0 AND state IN ('planning', 'sending')`)
-	if err != nil {
-		return l, fmt.Errorf("read paces: %w", err)
-	}
-	var id campaign.ID
-	var pace float64
-	_, err = pgx.ForEachRow(rows, []any{&id, &pace}, func() error {
-		l.Of[id] = pace
-		return nil
-	})
-	if err != nil {
-		return l, fmt.Errorf("read paces: %w", err)
-	}
-	return l, nil
 }

@@ -15,75 +15,117 @@ import (
 
 // PlanChunk plans the next contacts of a campaign, at most limit of them: it
 // reads their facts, asks decide about each, and keeps the verdicts as one
-// batch. The batch is 0 when nobody was left, and the campaign is then
-// planned. Two planners cannot plan the same contacts, and one that is
-// interrupted is carried on by the next.
+// batch; or as one for each time zone, when the campaign waits for the
+// recipients' own time. It returns the batches that are to be sent now. It is
+// done when nobody was left, and the campaign is then planned. Two planners
+// cannot plan the same contacts, and one that is interrupted is carried on by
+// the next.
 func (db *DB) PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
-	decide func(gating.Facts, gating.Policy) gating.Verdict) (batch int, err error) {
+	decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		batch, err = planChunk(ctx, tx, id, limit, now, decide)
+		due, done, err = planChunk(ctx, tx, id, limit, now, decide)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("plan campaign %d: %w", id, err)
+		return nil, false, fmt.Errorf("plan campaign %d: %w", id, err)
 	}
-	return batch, nil
+	return due, done, nil
 }
 
 func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now time.Time,
-	decide func(gating.Facts, gating.Policy) gating.Verdict) (int, error) {
+	decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error) {
 	policy, progress, err := lockPlan(ctx, tx, id, now)
 	if err != nil {
-		return 0, err
+		return nil, false, err
 	}
 	recipients, err := audienceChunk(ctx, tx, id, policy.Type, progress.audience.Selection(now), progress.through, progress.end, limit)
 	if err != nil {
-		return 0, err
+		return nil, false, err
 	}
 	if len(recipients) == 0 {
 		_, err := tx.Exec(ctx, `UPDATE campaign SET state = 'sending', planned_at = $2 WHERE id = $1`, id, now)
-		return 0, err
+		return nil, true, err
 	}
 
-	batch := progress.batches + 1
+	batches := newBatches(progress, len(recipients))
 	planned := make(map[contact.Address]bool, len(recipients))
-	pending := false
 	_, err = tx.CopyFrom(ctx, pgx.Identifier{"delivery"},
-		[]string{"campaign_id", "batch", "contact_id", "state", "reason", "event_id", "lifted", "policy_version", "changed_at"},
+		[]string{"campaign_id", "batch", "contact_id", "state", "reason", "event_id", "lifted", "policy_version", "lane", "changed_at"},
 		pgx.CopyFromSlice(len(recipients), func(i int) ([]any, error) {
 			r := &recipients[i]
 			r.Facts.Duplicate = r.Facts.Duplicate || planned[r.Address]
 			v := decide(r.Facts, policy)
+			batch := batches.of(r.TimeZone)
 			state := campaign.Blocked
 			if v.Send {
 				state = campaign.Pending
 				planned[r.Address] = true
-				pending = true
+				batch.pending = true
 			}
-			return []any{id, batch, r.ID, state, v.Reason, optional(v.Event), v.Lifted, v.PolicyVersion, now}, nil
+			return []any{id, batch.number, r.ID, state, v.Reason, optional(v.Event), v.Lifted, v.PolicyVersion,
+				campaign.LaneOf(r.Address.Domain()), now}, nil
 		}))
 	if err != nil {
-		return 0, err
+		return nil, false, err
 	}
-	var closed *time.Time
-	if !pending {
-		closed = &now
+	requests := &pgx.Batch{}
+	for _, b := range batches.all {
+		var closed, notBefore *time.Time
+		if !b.pending {
+			closed = &now
+		} else if b.notBefore.After(now) {
+			notBefore = &b.notBefore
+		} else {
+			due = append(due, b.number)
+		}
+		requests.Queue(`INSERT INTO batch (campaign_id, batch, rung_at, closed_at, not_before) VALUES ($1, $2, $3, $4, $5)`,
+			id, b.number, now, closed, notBefore)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO batch (campaign_id, batch, rung_at, closed_at) VALUES ($1, $2, $3, $4)`,
-		id, batch, now, closed)
-	if err != nil {
-		return 0, err
+	requests.Queue(`UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4 WHERE id = $1`,
+		id, recipients[len(recipients)-1].ID, progress.batches+len(batches.all), len(recipients))
+	return due, false, tx.SendBatch(ctx, requests).Close()
+}
+
+// plannedBatch is a batch in the making.
+type plannedBatch struct {
+	number    int
+	notBefore time.Time
+	pending   bool
+}
+
+// plannedBatches hands out the batches of a chunk: one, or one for each zone.
+type plannedBatches struct {
+	local  campaign.LocalTime
+	next   int
+	all    []*plannedBatch
+	byZone map[string]*plannedBatch
+}
+
+func newBatches(p planProgress, most int) *plannedBatches {
+	return &plannedBatches{local: p.local, next: p.batches + 1, byZone: make(map[string]*plannedBatch, min(most, 1))}
+}
+
+func (b *plannedBatches) of(zone string) *plannedBatch {
+	if b.local.IsZero() {
+		zone = ""
 	}
-	_, err = tx.Exec(ctx, `
-		UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4 WHERE id = $1`,
-		id, recipients[len(recipients)-1].ID, batch, len(recipients))
-	return batch, err
+	if planned := b.byZone[zone]; planned != nil {
+		return planned
+	}
+	planned := &plannedBatch{number: b.next}
+	if !b.local.IsZero() {
+		planned.notBefore = b.local.In(zone)
+	}
+	b.next++
+	b.all, b.byZone[zone] = append(b.all, planned), planned
+	return planned
 }
 
 type planProgress struct {
 	through, end contact.ID
 	batches      int
 	audience     campaign.Audience
+	local        campaign.LocalTime
 }
 
 // lockPlan holds the campaign for this chunk. It returns campaign.ErrNotPlanning
@@ -96,12 +138,17 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 	if p, err = collectPolicy(rows, now); err != nil {
 		return p, progress, err
 	}
+	var clock *time.Time
 	err = tx.QueryRow(ctx, `
 		SELECT c.class, coalesce(c.type_id, 0), coalesce(t.created_at, 'epoch'), c.override_reason <> '',
-			c.planned_through, c.audience_end, c.batches, coalesce(c.content->'audience', '{}')
+			c.planned_through, c.audience_end, c.batches, coalesce(c.content->'audience', '{}'), c.local_time, c.local_zone
 		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
 		WHERE c.id = $1 AND c.state = 'planning' FOR NO KEY UPDATE OF c SKIP LOCKED`, id).
-		Scan(&p.Class, &p.Type.ID, &p.Type.Created, &p.Override, &progress.through, &progress.end, &progress.batches, &progress.audience)
+		Scan(&p.Class, &p.Type.ID, &p.Type.Created, &p.Override, &progress.through, &progress.end, &progress.batches, &progress.audience,
+			&clock, &progress.local.Zone)
+	if clock != nil {
+		progress.local.Clock = *clock
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = campaign.ErrNotPlanning
 	}
@@ -112,7 +159,8 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 // due: they are now in state sending under the worker's name. Rows, facts and
 // policy are those of this moment and come in one round trip; rows that
 // another worker is claiming are passed over. Nothing is claimed when the
-// campaign is not being sent, or the worker's lease has run out.
+// campaign is not being sent, the batch waits for its time, or the worker's
+// lease has run out.
 func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating.Policy, claimed []campaign.Claimed, err error) {
 	requests := &pgx.Batch{}
 	requests.Queue(currentSettings).Query(func(rows pgx.Rows) (err error) {
@@ -125,6 +173,8 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 			SELECT d.contact_id FROM delivery d
 			WHERE d.campaign_id = $2 AND d.batch = $3
 				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $6)
+				AND (d.lane = ANY ($7)) IS DISTINCT FROM $8
+				AND EXISTS (SELECT FROM batch b WHERE b.campaign_id = $2 AND b.batch = $3 AND coalesce(b.not_before <= $6, true))
 				AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
 				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > $6)
 			ORDER BY d.contact_id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED
@@ -134,16 +184,19 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 			-- As an array: the planner takes picked for one row, and would look
 			-- through the whole batch for each.
 			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = ANY (ARRAY(SELECT contact_id FROM picked))
-			RETURNING d.contact_id, d.attempts
+			RETURNING d.contact_id, d.attempts, d.lane, d.deferred_since
 		)
-		SELECT claimed.attempts,`+personColumns+`,`+factColumns+`
+		SELECT claimed.attempts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
-		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now).Query(func(rows pgx.Rows) (err error) {
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
-			err = row.Scan(append([]any{&r.Attempts, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
+			err = row.Scan(append([]any{&r.Attempts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
 				s.targets()...)...)
 			r.Facts = s.result()
+			if r.Deferred.Unix() == 0 {
+				r.Deferred = time.Time{}
+			}
 			return r, err
 		})
 		return err
@@ -194,6 +247,7 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	}
 	_, err := db.pool.Exec(ctx, `
 		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = o.next, changed_at = o.at,
+			deferred_since = CASE WHEN o.next IS NULL THEN d.deferred_since ELSE coalesce(d.deferred_since, o.at) END,
 			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
 			policy_version = o.policy, doubts = d.doubts + o.doubt::int,
 			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
@@ -208,6 +262,21 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 		return fmt.Errorf("record %d outcomes: %w", n, err)
 	}
 	return nil
+}
+
+// DueLanes returns which of the lanes have something to send in a batch.
+func (db *DB) DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane, now time.Time) ([]campaign.Lane, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT DISTINCT d.lane FROM delivery d WHERE d.campaign_id = $1 AND d.batch = $2 AND d.lane = ANY ($3)
+			AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $4)`, id, batch, lanes, now)
+	if err != nil {
+		return nil, fmt.Errorf("read the lanes of batch %d of campaign %d: %w", batch, id, err)
+	}
+	due, err := pgx.CollectRows(rows, pgx.RowTo[campaign.Lane])
+	if err != nil {
+		return nil, fmt.Errorf("read the lanes of batch %d of campaign %d: %w", batch, id, err)
+	}
+	return due, nil
 }
 
 // Release gives back rows that were claimed and not handed to a connection.

@@ -139,7 +139,7 @@ func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType, of contac
 func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.SubscriptionType, of contact.Selection, after, end contact.ID, limit int) ([]contact.Recipient, error) {
 	args := []any{typeParameter(t), after, end, limit, id}
 	rows, err := tx.Query(ctx, `
-		SELECT c.id, coalesce(c.address, ''), EXISTS (
+		SELECT c.id, coalesce(c.address, ''), c.time_zone, EXISTS (
 			SELECT FROM contact t JOIN delivery d ON d.contact_id = t.id AND d.campaign_id = $5
 			WHERE t.address = c.address AND t.id <> c.id AND d.state <> 'blocked'),`+factColumns+`
 		FROM contact c`+factJoins+`
@@ -150,7 +150,7 @@ func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.Subs
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r contact.Recipient, err error) {
 		var s factScan
 		var duplicate bool
-		err = row.Scan(append([]any{&r.ID, &r.Address, &duplicate}, s.targets()...)...)
+		err = row.Scan(append([]any{&r.ID, &r.Address, &r.TimeZone, &duplicate}, s.targets()...)...)
 		r.Facts = s.result()
 		r.Facts.Duplicate = duplicate
 		return r, err

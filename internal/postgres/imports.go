@@ -38,7 +38,7 @@ func (db *DB) Import(ctx context.Context, f func(*Import) error) error {
 const stagingTables = `
 	CREATE TEMPORARY TABLE new_company (legacy_id text, name text, no_mailings boolean) ON COMMIT DROP;
 	CREATE TEMPORARY TABLE new_contact (legacy_id text, email text, address text, address_digest bytea,
-		first_name text, last_name text, company text, language text, no_mailings boolean, has_left boolean,
+		first_name text, last_name text, company text, language text, time_zone text, no_mailings boolean, has_left boolean,
 		interests text[], emarketing text, line integer) ON COMMIT DROP;
 	CREATE TEMPORARY TABLE new_mailing (contact text, mailing text, sent_at timestamptz, status text, line integer) ON COMMIT DROP;`
 
@@ -85,13 +85,13 @@ func (im *Import) Companies(ctx context.Context, rows iter.Seq2[contact.LegacyCo
 // gone changes nothing, because an import cannot raise a consent.
 func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyContact, error], object func(contact.Objection)) (n contact.Counts, err error) {
 	err = copyRows(ctx, im.tx, "new_contact", []string{"legacy_id", "email", "address", "address_digest", "first_name",
-		"last_name", "company", "language", "no_mailings", "has_left", "interests", "emarketing", "line"}, rows,
+		"last_name", "company", "language", "time_zone", "no_mailings", "has_left", "interests", "emarketing", "line"}, rows,
 		func(c contact.LegacyContact) []any {
 			var address *string
 			if c.Address != "" {
 				address = (*string)(&c.Address)
 			}
-			return []any{c.ID, c.Email, address, c.Digest, c.FirstName, c.LastName, c.CompanyID, c.Language,
+			return []any{c.ID, c.Email, address, c.Digest, c.FirstName, c.LastName, c.CompanyID, c.Language, c.TimeZone,
 				c.NoMailings, c.Left, c.Interests, c.Emarketing, c.Line}
 		})
 	if err != nil {
@@ -111,21 +111,21 @@ func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyCon
 	err = im.tx.QueryRow(ctx, `
 		WITH kept AS (
 			INSERT INTO contact AS c (legacy_id, email, address, address_digest, first_name, last_name, company_id,
-				language, no_mailings, has_left)
+				language, time_zone, no_mailings, has_left)
 			SELECT n.legacy_id, n.email, n.address, n.address_digest, n.first_name, n.last_name, co.id,
-				n.language, n.no_mailings, n.has_left
+				n.language, n.time_zone, n.no_mailings, n.has_left
 			FROM new_contact n LEFT JOIN company co ON co.legacy_id = n.company AND n.company <> ''
 			ON CONFLICT (legacy_id) DO UPDATE SET
 				email = excluded.email, address = excluded.address, address_digest = excluded.address_digest,
 				first_name = excluded.first_name, last_name = excluded.last_name, company_id = excluded.company_id,
-				language = excluded.language, has_left = excluded.has_left,
+				language = excluded.language, time_zone = excluded.time_zone, has_left = excluded.has_left,
 				no_mailings = c.no_mailings OR excluded.no_mailings,
 				upgraded_at = CASE WHEN excluded.no_mailings AND NOT c.no_mailings THEN NULL ELSE c.upgraded_at END
 			WHERE c.deleted_at IS NULL AND
-				(c.email, c.first_name, c.last_name, c.company_id, c.language, c.has_left, c.address_digest,
+				(c.email, c.first_name, c.last_name, c.company_id, c.language, c.time_zone, c.has_left, c.address_digest,
 					c.no_mailings OR NOT excluded.no_mailings)
 				IS DISTINCT FROM (excluded.email, excluded.first_name, excluded.last_name, excluded.company_id,
-					excluded.language, excluded.has_left, excluded.address_digest, true)
+					excluded.language, excluded.time_zone, excluded.has_left, excluded.address_digest, true)
 			RETURNING xmax = 0 AS added)
 		SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added),
 			(SELECT count(*) FROM new_contact) - count(*) FROM kept`).Scan(&n.Added, &n.Changed, &n.Unchanged)

@@ -295,14 +295,14 @@ func TestLedgerRefusesChange(t *testing.T) {
 func plan(t *testing.T, db *postgres.DB, id campaign.ID, size int) (batches int) {
 	t.Helper()
 	for {
-		batch, err := db.PlanChunk(t.Context(), id, size, noon, gating.Decide)
+		_, done, err := db.PlanChunk(t.Context(), id, size, noon, gating.Decide)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if batch == 0 {
+		if done {
 			return batches
 		}
-		batches = batch
+		batches++
 	}
 }
 
@@ -359,7 +359,7 @@ func TestCampaignLife(t *testing.T) {
 	if n := plan(t, db, c.ID, 10); n != 3 {
 		t.Errorf("%d batches, want 3", n)
 	}
-	if _, err := db.PlanChunk(t.Context(), c.ID, 10, noon, gating.Decide); !errors.Is(err, campaign.ErrNotPlanning) {
+	if _, _, err := db.PlanChunk(t.Context(), c.ID, 10, noon, gating.Decide); !errors.Is(err, campaign.ErrNotPlanning) {
 		t.Errorf("planning again: %v, want ErrNotPlanning", err)
 	}
 	want := campaign.Report{Campaign: c.ID, Audience: 27, Pending: 25, Blocked: map[gating.Reason]int64{gating.Duplicate: 1, gating.Withdrawn: 1}}

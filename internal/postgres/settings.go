@@ -45,15 +45,19 @@ func collectPolicy(rows pgx.Rows, now time.Time) (gating.Policy, error) {
 
 // Rules returns the tenant's rules beyond those of the gate.
 func (db *DB) Rules(ctx context.Context) (contact.Rules, error) {
-	r := contact.DefaultRules()
 	rows, err := db.pool.Query(ctx, currentSettings)
 	if err != nil {
-		return r, fmt.Errorf("read settings: %w", err)
+		return contact.Rules{}, fmt.Errorf("read settings: %w", err)
 	}
+	return collectRules(rows)
+}
+
+func collectRules(rows pgx.Rows) (contact.Rules, error) {
+	r := contact.DefaultRules()
 	var name gating.Setting
 	var value string
 	var version int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &value, &version}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&name, &value, &version}, func() error {
 		if !contact.IsRule(name) {
 			return nil
 		}

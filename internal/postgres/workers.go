@@ -95,6 +95,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 			WITH due AS (
 				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
 				WHERE b.closed_at IS NULL AND b.rung_at <= $2 AND c.state IN ('planning', 'sending')
+					AND coalesce(b.not_before <= $1, true)
 				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
 					AND d.state = 'sending')
 				AND (EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch

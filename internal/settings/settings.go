@@ -162,7 +162,7 @@ func (s *Secrets) Validate() error {
 
 // Sender is where answers to mails go.
 type Sender struct {
-	BounceAddress      string `name:"bounce-address" env:"JATAK_BOUNCE_ADDRESS" help:"MAIL FROM of every mail (default: the campaign's From)." placeholder:"ADDRESS" group:"Sending"`
+	BounceAddress      string `name:"bounce-address" env:"JATAK_BOUNCE_ADDRESS" help:"Where mails come back that cannot be delivered: bounces@example.org gives each mail the MAIL FROM bounces+<token>@example.org (default: the campaign's From)." placeholder:"ADDRESS" group:"Sending"`
 	DKIMKeys           string `name:"dkim-keys" env:"JATAK_DKIM_KEYS" help:"Keys that mails are signed with, domain:selector:file,...; make one with: jatak dkim keygen." placeholder:"KEYS" group:"Sending"`
 	UnsubscribeMailbox string `name:"unsubscribe-mailbox" env:"JATAK_UNSUBSCRIBE_MAILBOX" help:"The address that takes unsubscribe mails, for List-Unsubscribe." placeholder:"ADDRESS" group:"Sending"`
 }
@@ -179,8 +179,16 @@ func (s *Sender) Validate() error {
 			return fmt.Errorf("%s: %q is not an e-mail address; write one like bounces@example.org", a.name, a.value)
 		}
 	}
+	if local, _, _ := strings.Cut(s.BounceAddress, "@"); len(local) > longestBounceMailbox {
+		return fmt.Errorf("JATAK_BOUNCE_ADDRESS: %q has more than %d characters before the @, and leaves no room for the token that follows; write one like bounces@example.org",
+			s.BounceAddress, longestBounceMailbox)
+	}
 	return nil
 }
+
+// longestBounceMailbox leaves room for a plus and a bounce token in the 64 bytes
+// of a local part.
+const longestBounceMailbox = 16
 
 // Worker says how mails are sent.
 type Worker struct {
@@ -188,6 +196,7 @@ type Worker struct {
 	Window      int           `name:"window" env:"JATAK_WINDOW" help:"Mails claimed and not yet recorded, at most (default: twice the connections, at least 512)." default:"0" group:"Sending"`
 	InDoubt     string        `name:"in-doubt" env:"JATAK_IN_DOUBT" help:"What becomes of mails whose outcome is unknown: resend (same Message-ID) or hold (a person decides)." enum:"resend,hold" default:"resend" group:"Sending"`
 	MaxAttempts int           `name:"max-attempts" env:"JATAK_MAX_ATTEMPTS" help:"Attempts before a deferred mail counts as failed." default:"10" group:"Sending"`
+	MaxAge      time.Duration `name:"max-age" env:"JATAK_MAX_AGE" help:"How long after its first deferral a mail is still tried." default:"72h" group:"Sending"`
 	RetryBase   time.Duration `name:"retry-base" env:"JATAK_RETRY_BASE" help:"The first delay of a deferred mail; it doubles each time." default:"1m" group:"Sending"`
 	Lease       time.Duration `name:"lease" env:"JATAK_LEASE" help:"How long a silent worker keeps what it claimed." default:"30s" group:"Sending"`
 	SweepEvery  time.Duration `name:"sweep-every" env:"JATAK_SWEEP_EVERY" help:"How often the ledger is looked over for forgotten work." default:"5s" group:"Sending"`
@@ -211,6 +220,7 @@ func (w *Worker) Validate() error {
 		least, most time.Duration
 	}{
 		{"JATAK_RETRY_BASE", w.RetryBase, time.Second, time.Hour},
+		{"JATAK_MAX_AGE", w.MaxAge, time.Minute, 30 * 24 * time.Hour},
 		{"JATAK_LEASE", w.Lease, 3 * time.Second, time.Hour},
 		{"JATAK_SWEEP_EVERY", w.SweepEvery, 100 * time.Millisecond, 10 * time.Minute},
 		{"JATAK_GRACE", w.Grace, time.Second, time.Hour},

@@ -107,6 +107,9 @@ func TestSecrets(t *testing.T) {
 
 func TestSender(t *testing.T) {
 	t.Parallel()
+	if err := (&Sender{BounceAddress: "newsletter-bounces@example.org"}).Validate(); err == nil || !strings.Contains(err.Error(), "JATAK_BOUNCE_ADDRESS") {
+		t.Errorf("a mailbox that leaves no room for a token: %v", err)
+	}
 	for address, good := range map[string]bool{
 		"": true, "bounces@example.org": true, "Bounces <bounces@example.org>": false, "bounces": false, "a@b\r\nX: y": false,
 	} {
@@ -121,7 +124,7 @@ func TestSender(t *testing.T) {
 
 func TestWorker(t *testing.T) {
 	t.Parallel()
-	good := Worker{Concurrency: 4, MaxAttempts: 10, RetryBase: time.Minute, Lease: 30 * time.Second, SweepEvery: 5 * time.Second, Grace: 30 * time.Second}
+	good := Worker{Concurrency: 4, MaxAttempts: 10, MaxAge: 72 * time.Hour, RetryBase: time.Minute, Lease: 30 * time.Second, SweepEvery: 5 * time.Second, Grace: 30 * time.Second}
 	if err := good.Validate(); err != nil {
 		t.Fatalf("the defaults: %v", err)
 	}

@@ -68,7 +68,7 @@ func legacyContact(c legacycsv.Contact, digest func(contact.Address) []byte) con
 	to := contact.LegacyContact{
 		ID: c.ID, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName, CompanyID: c.CompanyID,
 		Language: strings.ToLower(strings.TrimSpace(c.Language)), NoMailings: c.NoMailings, Left: c.Left,
-		Interests: c.Interests, Emarketing: c.Emarketing, Line: c.Line,
+		TimeZone: c.TimeZone, Interests: c.Interests, Emarketing: c.Emarketing, Line: c.Line,
 	}
 	if address, err := contact.ParseAddress(c.Email); err == nil {
 		to.Address, to.Digest = address, digest(address)

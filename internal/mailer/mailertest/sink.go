@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +17,11 @@ import (
 // Message is a mail that the sink has accepted.
 type Message struct {
 	From, To string
-	Data     string // with CRLF line ends, dots undoubled
-	At       time.Time
+	// MailParameters and RcptParameters are what followed the addresses, such as
+	// BODY=8BITMIME and NOTIFY=NEVER.
+	MailParameters, RcptParameters string
+	Data                           string // with CRLF line ends, dots undoubled
+	At                             time.Time
 }
 
 // Do is what the sink does at a point of a conversation.
@@ -27,13 +32,14 @@ type Do struct {
 	Wait <-chan struct{}
 }
 
-// Script decides what happens: at is MAIL, RCPT, DATA or DOT, and to the
+// Script decides what happens: at is CONNECT, AUTH (to is the mechanism), MAIL, RCPT, DATA or DOT, and to the
 // recipient, or at MAIL the sender. nil goes the usual way.
 type Script func(at, to string) *Do
 
 // Sink is the server.
 type Sink struct {
 	listener net.Listener
+	lmtp     bool
 	script   Script
 	hello    []string
 	running  sync.WaitGroup
@@ -49,7 +55,29 @@ type Sink struct {
 // answers to EHLO, PIPELINING among them when none are given.
 func New(t testing.TB, script Script, extensions ...string) *Sink {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return start(t, "tcp", "127.0.0.1:0", false, script, extensions)
+}
+
+// NewLMTP starts a sink that speaks LMTP (RFC 2033).
+func NewLMTP(t testing.TB, script Script, extensions ...string) *Sink {
+	t.Helper()
+	return start(t, "tcp", "127.0.0.1:0", true, script, extensions)
+}
+
+// NewSocket starts a sink on a Unix socket, which speaks LMTP if asked to.
+func NewSocket(t testing.TB, lmtp bool, script Script, extensions ...string) *Sink {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "sink") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return start(t, "unix", filepath.Join(folder, "sink.sock"), lmtp, script, extensions)
+}
+
+func start(t testing.TB, network, address string, lmtp bool, script Script, extensions []string) *Sink {
+	t.Helper()
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,18 +87,25 @@ func New(t testing.TB, script Script, extensions ...string) *Sink {
 	if script == nil {
 		script = func(string, string) *Do { return nil }
 	}
-	s := &Sink{listener: listener, script: script, hello: extensions, open: map[net.Conn]bool{}}
+	s := &Sink{listener: listener, lmtp: lmtp, script: script, hello: extensions, open: map[net.Conn]bool{}}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
 }
 
-// Addr is the sink's host and port.
+// Addr is the sink's host and port, or socket.
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
 // URL is the sink as a relay's URL with parameters such as max_conns=2.
 func (s *Sink) URL(parameters ...string) string {
-	return "smtp://" + s.Addr() + "?" + strings.Join(parameters, "&")
+	scheme := "smtp"
+	if s.lmtp {
+		scheme = "lmtp"
+	}
+	if s.listener.Addr().Network() == "unix" {
+		scheme += "+unix"
+	}
+	return scheme + "://" + s.Addr() + "?" + strings.Join(parameters, "&")
 }
 
 // Messages returns what was accepted, in order.
@@ -143,7 +178,10 @@ func (s *Sink) converse(conn net.Conn) {
 		say(do.Reply)
 		return do.Reply[0] == '2' || do.Reply[0] == '3', !strings.HasPrefix(do.Reply, "421")
 	}
-	say("220 sink.test ESMTP")
+	if _, alive := answer("CONNECT", "", "220 sink.test ESMTP"); !alive {
+		_ = w.Flush()
+		return
+	}
 	var m Message
 	inMail, inRcpt := false, false
 	for {
@@ -160,24 +198,33 @@ func (s *Sink) converse(conn net.Conn) {
 		verb, rest, _ := strings.Cut(line, " ")
 		alive := true
 		switch strings.ToUpper(verb) {
-		case "EHLO", "HELO":
+		case "EHLO", "HELO", "LHLO":
+			if s.lmtp != (strings.ToUpper(verb) == "LHLO") {
+				say("500 5.5.1 not here")
+				continue
+			}
+			say("250-sink.test") // RFC 5321 section 4.1.1.1: extensions follow on further lines
 			for _, e := range s.hello {
 				say("250-" + e)
 			}
-			say("250 OK")
+			say("250 HELP")
+		case "AUTH":
+			mechanism, _, _ := strings.Cut(rest, " ")
+			_, alive = answer("AUTH", mechanism, "235 2.7.0 welcome")
 		case "MAIL":
 			if inMail {
 				say("503 5.5.1 nested MAIL")
 				continue
 			}
-			m = Message{From: address(rest)}
+			m = Message{}
+			m.From, m.MailParameters = address(rest)
 			inMail, alive = answer("MAIL", m.From, "250 2.1.0 OK")
 		case "RCPT":
 			if !inMail {
 				say("503 5.5.1 MAIL first")
 				continue
 			}
-			m.To = address(rest)
+			m.To, m.RcptParameters = address(rest)
 			inRcpt, alive = answer("RCPT", m.To, "250 2.1.5 OK")
 		case "DATA":
 			if !inRcpt {
@@ -234,8 +281,8 @@ func readData(r *bufio.Reader) (string, error) {
 	}
 }
 
-func address(s string) string {
+func address(s string) (inBrackets, parameters string) {
 	_, s, _ = strings.Cut(s, "<")
-	s, _, _ = strings.Cut(s, ">")
-	return s
+	inBrackets, parameters, _ = strings.Cut(s, ">")
+	return inBrackets, strings.TrimSpace(parameters)
 }
