@@ -67,6 +67,20 @@ func (p page) With(values any) page {
 	return p
 }
 
+// Bar is a whole bar, as the first of several.
+func (p page) Bar(name string, count, of any) any {
+	n, _ := whole(count)
+	all, _ := whole(of)
+	return struct {
+		Name, Note, Link string
+		X, Width         float64
+		Count, Of        int64
+	}{Name: name, Width: 100, Count: n, Of: all}
+}
+
+// Priorities are those that a campaign may have.
+func (p page) Priorities() []string { return []string{"high", "normal", "low"} }
+
 // Has reports whether the language has a sentence of a key.
 func (p page) Has(key string) bool { return p.set.words[DefaultLanguage][key] != "" }
 
@@ -122,6 +136,9 @@ func (p page) Time(t time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `">` + Time(p.Frame.Language, t.In(p.Console.Zone)) + `</time>`)
 }
 
+// PlainTime tells the same where no element may stand.
+func (p page) PlainTime(t time.Time) string { return Time(p.Frame.Language, t.In(p.Console.Zone)) }
+
 // Date tells on which day something was.
 func (p page) Date(t time.Time) template.HTML {
 	if t.IsZero() {
@@ -133,6 +150,19 @@ func (p page) Date(t time.Time) template.HTML {
 
 // Zone names the time zone that the page's times are in.
 func (p page) Zone() string { return p.Console.Zone.String() }
+
+// LanguageName names a language in another, or returns its code when we have no
+// name for it.
+func (s *Set) LanguageName(lang, code string) string {
+	base, _, _ := strings.Cut(code, "-")
+	for _, known := range []string{code, base} {
+		key := "console.lang." + strings.ToLower(known)
+		if name := s.Text(lang, key); name != key {
+			return name
+		}
+	}
+	return code
+}
 
 // Number writes a whole number as a language does.
 func Number(lang string, n int64) string { return message.NewPrinter(tag(lang)).Sprintf("%d", n) }

@@ -161,11 +161,19 @@ func (s *Set) readPages() (err error) {
 		if err != nil {
 			return err
 		}
+		// parts.html holds what several pages share.
+		around := map[string]bool{"frame.html": true, "parts.html": true}
+		var frame []string
 		for _, name := range names {
-			if path.Base(name) == "frame.html" {
+			if around[path.Base(name)] {
+				frame = append(frame, name)
+			}
+		}
+		for _, name := range names {
+			if around[path.Base(name)] {
 				continue
 			}
-			t, err := template.ParseFS(files, folder+"/frame.html", name)
+			t, err := template.ParseFS(files, append(slices.Clone(frame), name)...)
 			if err != nil {
 				return err
 			}

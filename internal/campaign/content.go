@@ -212,6 +212,20 @@ func (c Content) Languages() []string {
 	return list
 }
 
+// LanguageFor returns the language of the variant that a contact of a language
+// gets: that language, or its base (da for da-dk), or the default.
+func (c Content) LanguageFor(language string) string {
+	base, _, _ := strings.Cut(language, "-")
+	for _, want := range []string{language, base} {
+		for lang := range c.Variants {
+			if strings.EqualFold(lang, want) {
+				return lang
+			}
+		}
+	}
+	return c.DefaultLanguage
+}
+
 // LinkFinding is an unsubscribe link found in a part of the content.
 type LinkFinding struct {
 	linkrewrite.Finding

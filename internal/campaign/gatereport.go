@@ -29,23 +29,26 @@ func NewGateReport(c Campaign, policy gating.Policy) *GateReport {
 	return g
 }
 
-// Add asks the gate about one person, in the order of planning.
-func (g *GateReport) Add(r contact.Recipient) {
+// Add asks the gate about one person, in the order of planning, and returns what
+// it says with privacy off and on.
+func (g *GateReport) Add(r contact.Recipient) (off, on gating.Verdict) {
 	g.Audience++
-	g.SendOff += count(r, g.off, g.plannedOff, g.Off)
-	g.SendOn += count(r, g.on, g.plannedOn, g.On)
+	off = count(r, g.off, g.plannedOff, g.Off, &g.SendOff)
+	on = count(r, g.on, g.plannedOn, g.On, &g.SendOn)
+	return off, on
 }
 
-// count asks the gate about one person and returns 1 if they are mailed.
-func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]bool, by map[gating.Reason]int64) int64 {
+// count asks the gate about one person and counts what it says.
+func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]bool, by map[gating.Reason]int64, sends *int64) gating.Verdict {
 	r.Facts.Duplicate = planned[r.Address]
 	v := gating.Decide(r.Facts, p)
 	by[v.Reason]++
 	if !v.Send {
-		return 0
+		return v
 	}
+	*sends++
 	if r.Address != "" {
 		planned[r.Address] = true
 	}
-	return 1
+	return v
 }

@@ -192,7 +192,7 @@ func TestInABrowser(t *testing.T) {
 	b.says(o.words.Text("da", "console.campaigns"))
 
 	page := fmt.Sprintf("%s/campaigns/%d", b.url, o.id)
-	b.do(chromedp.Navigate(page), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice`)))
+	b.do(chromedp.Navigate(page+"/check"), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice`)))
 	b.says(o.words.Text("da", "console.done.launched"))
 	if _, _, err := o.db.Sweep(t.Context(), true, time.Now().Add(time.Second), time.Now(), 10); err != nil {
 		t.Fatal(err)
@@ -204,10 +204,10 @@ func TestInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	paused := o.words.Text("da", "state."+string(campaign.StatePaused))
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](fmt.Sprintf(`document.querySelector("[data-live=state_name]").textContent === %q`, paused))); err != nil {
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](fmt.Sprintf(`document.querySelector("#live-state .badge").textContent === %q`, paused))); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d", o.id), fmt.Sprintf("/campaigns/%d/report", o.id), "/contacts?q=holm", "/contacts/1", "/settings"} {
+	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d", o.id), fmt.Sprintf("/campaigns/%d/report", o.id), fmt.Sprintf("/campaigns/%d/people?state=pending", o.id), "/contacts?q=holm", "/contacts/1", "/settings"} {
 		b.inspect(path)
 	}
 }

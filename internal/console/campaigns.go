@@ -2,14 +2,16 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
@@ -19,17 +21,30 @@ import (
 
 // campaignStore is what the pages about campaigns show and do.
 type campaignStore interface {
-	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
+	ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campaign.Summary, error)
+	CountCampaigns(ctx context.Context) (map[campaign.State]int64, error)
 	Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error)
 	Books(ctx context.Context, id campaign.ID) (campaign.Report, error)
-	Verdicts(ctx context.Context, id campaign.ID) (map[gating.Reason]int64, error)
+	Progress(ctx context.Context, id campaign.ID, now time.Time) (campaign.Progress, error)
+	Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
+	Failures(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
+	Breakdown(ctx context.Context, id campaign.ID) (campaign.Breakdown, error)
+	Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]int64, error)
+	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error]
+	NoteExport(ctx context.Context, id campaign.ID, actor, what string, now time.Time) error
 	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
+	ContactsOnFile(ctx context.Context) (int64, error)
+	Limits(ctx context.Context) (campaign.Limits, error)
+	LastRate(ctx context.Context) (perSecond float64, err error)
+	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
 	Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error
 	Unschedule(ctx context.Context, id campaign.ID) error
 	Pause(ctx context.Context, id campaign.ID, reason string) error
 	Resume(ctx context.Context, id campaign.ID) error
 	Cancel(ctx context.Context, id campaign.ID, now time.Time) error
+	SetPace(ctx context.Context, id campaign.ID, perSecond float64) error
+	SetPriority(ctx context.Context, id campaign.ID, p campaign.Priority) error
 }
 
 func (s *site) campaignRoutes() []route {
@@ -37,57 +52,197 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /{$}", role: staff.Viewer, handle: s.campaigns},
 		{pattern: "GET /campaigns/{id}", role: staff.Viewer, handle: s.campaign},
 		{pattern: "GET /campaigns/{id}/events", role: staff.Viewer, handle: s.events},
+		{pattern: "GET /campaigns/{id}/check", role: staff.Viewer, handle: s.check},
+		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount},
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
+		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
+		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
+		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign},
+		{pattern: "POST /campaigns/{id}/launch", role: staff.Marketer, handle: s.launch},
 		{pattern: "POST /campaigns/{id}/{action}", role: staff.Marketer, handle: s.act},
 	}
 }
 
-type campaignRow struct {
-	ID                         campaign.ID
-	Name                       string
-	State                      campaign.State
-	Audience, Sent, When, Note string
+// mostListed is how many campaigns a page of the list shows.
+const mostListed = 25
+
+// stateGroups are the filters of the list.
+func stateGroups() []stateGroup {
+	return []stateGroup{
+		{Key: "all"},
+		{Key: "drafts", States: []campaign.State{campaign.StateDraft}},
+		{Key: "running", States: []campaign.State{campaign.StateScheduled, campaign.StatePlanning, campaign.StateSending, campaign.StatePaused}},
+		{Key: "ended", States: []campaign.State{campaign.StateFinished, campaign.StateCancelled}},
+	}
 }
 
-// mostListed is how many campaigns the list counts the books of.
-const mostListed = 50
+// stateGroup is a filter, with how many campaigns it lets through.
+type stateGroup struct {
+	Key     string
+	States  []campaign.State
+	Count   int64
+	Link    string
+	Current bool
+}
+
+// campaignRow is a line of the list. Known is false while its books are being
+// counted.
+type campaignRow struct {
+	campaign.Summary
+	Kind             string // of its badge
+	Known, HasBooks  bool
+	Books            campaign.Report
+	Percent, Reached int64 // of the audience, those who have an outcome; of those mailed, those sent
+	Mailed           int64
+	When             time.Time
+}
+
+type listPage struct {
+	Groups     []stateGroup
+	Query      string
+	Rows       []campaignRow
+	Any        bool // there is any campaign at all
+	Again      int  // seconds after which the list is asked for again; 0: never
+	Self       string
+	Next, Back string
+}
 
 func (s *site) campaigns(w http.ResponseWriter, r *http.Request) {
-	list, err := s.Store.Campaigns(r.Context())
+	p, err := s.list(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	var rows []campaignRow
-	for i, c := range list {
-		row := campaignRow{ID: c.ID, Name: c.Name, State: c.State, When: s.when(r, c.Created)}
-		if !c.Launched.IsZero() {
-			row.When = s.when(r, c.Launched)
+	s.show(w, r, http.StatusOK, "campaigns", "campaigns", "", p)
+}
+
+func (s *site) list(r *http.Request) (p listPage, err error) {
+	query := r.URL.Query()
+	p.Query = plain(query.Get("q"), 200)
+	number, _ := strconv.Atoi(query.Get("page"))
+	number = min(max(number, 1), 100_000)
+	link := func(group string, page int) string {
+		q := url.Values{}
+		if group != "all" {
+			q.Set("state", group)
 		}
-		if !c.Launched.IsZero() && i < mostListed {
-			books, err := s.Store.Books(r.Context(), c.ID)
-			if err != nil {
-				s.fail(w, r, err)
-				return
-			}
-			row.Audience, row.Sent = s.number(r, books.Audience), s.number(r, books.Sent)
+		if p.Query != "" {
+			q.Set("q", p.Query)
 		}
-		rows = append(rows, row)
+		if page > 1 {
+			q.Set("page", strconv.Itoa(page))
+		}
+		return "/?" + q.Encode()
 	}
-	s.show(w, r, http.StatusOK, "campaigns", "campaigns", "", rows)
+	counts, err := s.Store.CountCampaigns(r.Context())
+	if err != nil {
+		return p, err
+	}
+	chosen := stateGroups()[0]
+	for _, g := range stateGroups() {
+		g.Link, g.Current = link(g.Key, 1), g.Key == query.Get("state") || g.Key == "all" && query.Get("state") == ""
+		for state, n := range counts {
+			if g.States == nil || contains(g.States, state) {
+				g.Count += n
+			}
+		}
+		p.Any = p.Any || g.Count > 0
+		if g.Current {
+			chosen = g
+		}
+		p.Groups = append(p.Groups, g)
+	}
+	list, err := s.Store.ListCampaigns(r.Context(), campaign.ListFilter{States: chosen.States, Name: p.Query, Limit: mostListed + 1, Offset: (number - 1) * mostListed})
+	if err != nil {
+		return p, err
+	}
+	if len(list) > mostListed {
+		list, p.Next = list[:mostListed], link(chosen.Key, number+1)
+	}
+	if number > 1 {
+		p.Back = link(chosen.Key, number-1)
+	}
+	p.Self = link(chosen.Key, number)
+	return p, s.fillRows(r, &p, list)
+}
+
+// fillRows adds the books to a list. Those that are not counted yet are asked for
+// again by the page.
+func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
+	until := time.Now().Add(200 * time.Millisecond)
+	for _, c := range list {
+		row := campaignRow{Summary: c, Kind: kindOf(c.State), When: c.Created, HasBooks: !c.Launched.IsZero()}
+		if row.HasBooks {
+			row.When = c.Launched
+			books, known, err := s.booksOf(c.ID, c.State, c.Finished, time.Until(until))
+			if err != nil {
+				return err
+			}
+			row.Known, row.Books = known, books
+			row.Mailed = books.Audience - books.BlockedTotal()
+			row.Reached = books.Audience - books.Open()
+			if !known {
+				p.Again = 1
+			}
+			if !c.State.Ended() && p.Again == 0 {
+				p.Again = 4
+			}
+		} else if c.State == campaign.StateScheduled {
+			row.When = c.Scheduled
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	return nil
+}
+
+// booksOf returns a campaign's books: those of an ended one as they were within
+// the last minute.
+func (s *site) booksOf(id campaign.ID, state campaign.State, finished time.Time, wait time.Duration) (books campaign.Report, known bool, err error) {
+	life := 2 * time.Second
+	if state.Ended() {
+		life = time.Minute
+	}
+	key := fmt.Sprintf("books %d %s %d", id, state, finished.Unix())
+	j := s.books.get(key, life, max(wait, time.Millisecond), time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.Store.Books(ctx, id) })
+	return result[campaign.Report](j)
+}
+
+// kindOf is the look of a state.
+func kindOf(state campaign.State) string {
+	return map[campaign.State]string{campaign.StateScheduled: "busy", campaign.StatePlanning: "busy", campaign.StateSending: "busy",
+		campaign.StatePaused: "warn", campaign.StateFinished: "good", campaign.StateCancelled: "bad"}[state]
+}
+
+func contains[T comparable](list []T, wanted T) bool {
+	for _, v := range list {
+		if v == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// plain is text from outside that a database takes, of at most so many
+// characters.
+func plain(text string, most int) string {
+	text = strings.TrimSpace(text)
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) || utf8.RuneCountInString(text) > most {
+		return ""
+	}
+	return text
 }
 
 // find answers when there is no such campaign.
 func (s *site) find(w http.ResponseWriter, r *http.Request) (c campaign.Campaign, ok bool) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return c, false
 	}
 	c, err = s.Store.Campaign(r.Context(), campaign.ID(id))
 	switch {
 	case errors.Is(err, campaign.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return c, false
 	case err != nil:
 		s.fail(w, r, err)
@@ -96,16 +251,14 @@ func (s *site) find(w http.ResponseWriter, r *http.Request) (c campaign.Campaign
 	return c, true
 }
 
-type bookLine struct{ Key, Field, Count string }
-
+// campaignPage is a campaign: before its launch what is next, and then how it
+// goes.
 type campaignPage struct {
-	ID                          campaign.ID
-	Name, Type, Note, Languages string
-	State                       campaign.State
-	Launched, Live, Balanced    bool
-	Percent                     int
-	Books                       []bookLine
-	Problems, Actions           []string
+	Live      livePage
+	Draft     bool // or scheduled
+	Problems  []string
+	Languages []string
+	From      string
 }
 
 func (s *site) campaign(w http.ResponseWriter, r *http.Request) {
@@ -115,112 +268,153 @@ func (s *site) campaign(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, c campaign.Campaign, problem string) {
-	p := campaignPage{ID: c.ID, Name: c.Name, Type: c.TypeKey, State: c.State, Languages: strings.Join(c.Content.Languages(), ", "),
-		Launched: !c.Launched.IsZero(), Note: c.PauseReason}
-	p.Live = p.Launched && !c.State.Ended()
-	if c.State == campaign.StateScheduled {
-		p.Note = s.when(r, c.Scheduled)
+	p := campaignPage{Draft: c.Launched.IsZero(), From: c.Content.FromName + " <" + c.Content.FromAddress + ">"}
+	for _, lang := range c.Content.Languages() {
+		p.Languages = append(p.Languages, s.Templates.LanguageName(s.lang(r), lang))
 	}
-	if c.State == campaign.StateDraft {
-		for _, problem := range campaign.Check(c.Content) {
-			p.Problems = append(p.Problems, problem.String())
+	if p.Draft {
+		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
+		if c.State == campaign.StateDraft {
+			p.Problems = s.problems(r, c.Content)
 		}
+		s.show(w, r, status, "campaign", "campaigns", problem, p)
+		return
 	}
-	if userOf(r).Role.May(staff.Marketer) {
-		p.Actions = actions(c.State, len(p.Problems) > 0)
+	m, err := s.moment(r.Context(), c.ID)
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
-	if p.Launched {
-		books, err := s.Store.Books(r.Context(), c.ID)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		p.Percent, p.Balanced = percent(books), books.Balanced() == nil
-		p.Books = s.lines(r, books)
-	}
+	p.Live = s.livePage(r, m)
 	s.show(w, r, status, "campaign", "campaigns", problem, p)
 }
 
-// actions are what may be done to a campaign.
-func actions(state campaign.State, problems bool) []string {
-	switch state {
-	case campaign.StateDraft:
-		if problems {
-			return []string{"cancel"}
+// livePage is what a page says of a campaign under way.
+type livePage struct {
+	campaign.Campaign
+	Kind      string // of the state's badge
+	Under     bool   // under way: it may still change by itself
+	Done      int64  // those of the audience who have an outcome
+	Open      int64
+	Books     campaign.Progress
+	Lines     []bar
+	Withdrawn int64
+	Balanced  bool
+	Rate      string // mails a second just now; "" when none
+	Left      string // how long it will still take; "" when that cannot be said
+	Hint      string // a key: why nothing goes on
+	Deferrals []troubleRow
+	Failures  []troubleRow
+	Actions   []string
+}
+
+// troubleRow is a kind of reply in words.
+type troubleRow struct {
+	campaign.Trouble
+	Words, Mark, Link string
+}
+
+func (s *site) livePage(r *http.Request, m *moment) livePage {
+	c, books := m.Campaign, m.Books
+	p := livePage{Campaign: c, Kind: kindOf(c.State), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
+		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, Hint: hintOf(c, books)}
+	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
+	if rate > 0 && p.Under {
+		p.Rate = s.rate(r, rate)
+		if c.State == campaign.StateSending {
+			p.Left = s.duration(r, time.Duration(float64(p.Open)/rate*float64(time.Second)))
 		}
-		return []string{"launch", "cancel"}
-	case campaign.StateScheduled:
-		return []string{"unschedule", "cancel"}
-	case campaign.StatePlanning, campaign.StateSending:
-		return []string{"pause", "cancel"}
-	case campaign.StatePaused:
-		return []string{"resume", "cancel"}
 	}
-	return nil
+	p.Lines = s.bookLines(r, c.ID, books.Report)
+	for _, t := range m.Deferrals {
+		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {t.Domain}}))
+	}
+	for _, t := range m.Failures {
+		p.Failures = append(p.Failures, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Failed)}, "code": {strconv.Itoa(t.Code)}}))
+	}
+	if userOf(r).Role.May(staff.Marketer) {
+		p.Actions = actions(c.State)
+	}
+	return p
 }
 
-func percent(b campaign.Report) int {
-	if b.Audience == 0 {
-		return 0
+// hintOf says why a campaign that should go on does not.
+func hintOf(c campaign.Campaign, books campaign.Progress) string {
+	switch {
+	case c.State != campaign.StatePlanning && c.State != campaign.StateSending:
+		return ""
+	case books.Workers == 0:
+		return "console.hint.no_worker"
+	case books.Recent > 0:
+		return ""
+	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
+		return "console.hint.deferred"
 	}
-	return int(100 * (b.Audience - b.Open()) / b.Audience)
+	return ""
 }
 
-func (s *site) lines(r *http.Request, b campaign.Report) (lines []bookLine) {
+// bookLines are the books by state, each with the people behind it.
+func (s *site) bookLines(r *http.Request, id campaign.ID, b campaign.Report) (lines []bar) {
 	for _, l := range []struct {
-		field string
+		state campaign.DeliveryState
+		kind  string
 		n     int64
-	}{{"audience", b.Audience}, {"sent", b.Sent}, {"pending", b.Pending}, {"sending", b.Sending}, {"deferred", b.Deferred},
-		{"failed", b.Failed}, {"in_doubt", b.InDoubt}, {"cancelled", b.Cancelled}, {"blocked", b.BlockedTotal()}} {
-		lines = append(lines, bookLine{"books." + l.field, l.field, s.number(r, l.n)})
+	}{{campaign.Sent, "good", b.Sent}, {campaign.Pending, "", b.Pending}, {campaign.Sending, "", b.Sending}, {campaign.Deferred, "warn", b.Deferred},
+		{campaign.Failed, "bad", b.Failed}, {campaign.InDoubt, "warn", b.InDoubt}, {campaign.Cancelled, "", b.Cancelled}, {campaign.Blocked, "", b.BlockedTotal()}} {
+		lines = append(lines, newBar(s.text(r, "books."+string(l.state)), l.kind, l.n, b.Audience, s.peopleLink(r, id, url.Values{"state": {string(l.state)}}, l.n)))
 	}
 	return lines
 }
 
-// beat is how often a campaign under way is told of.
-const beat = time.Second
+// peopleLink leads to the people behind a number, if there are any and the user
+// may see them.
+func (s *site) peopleLink(r *http.Request, id campaign.ID, filter url.Values, n int64) string {
+	if n == 0 || !userOf(r).Role.May(staff.Marketer) {
+		return ""
+	}
+	return fmt.Sprintf("/campaigns/%d/people?%s", id, filter.Encode())
+}
 
-// events tells of a campaign as it goes on (server-sent events, HTML Living
-// Standard section 9.2).
-func (s *site) events(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.find(w, r)
-	if !ok {
-		return
+var mailboxes = regexp.MustCompile(`[^\s<>@]+@`)
+
+// trouble says a kind of reply in words: those of its RFC 3463 code, or of its
+// class.
+func (s *site) trouble(r *http.Request, id campaign.ID, t campaign.Trouble, filter url.Values) troubleRow {
+	row := troubleRow{Trouble: t, Words: s.replyWords(r, t.Code, t.Enhanced), Link: s.peopleLink(r, id, filter, t.Count)}
+	// They are told of many at once: no address belongs there.
+	row.Reply = mailboxes.ReplaceAllString(t.Reply, "…@")
+	row.Mark = strings.TrimSpace(t.Enhanced)
+	if t.Code != 0 {
+		row.Mark = strings.TrimSpace(strconv.Itoa(t.Code) + " " + t.Enhanced)
 	}
-	control := http.NewResponseController(w)
-	if err := control.SetWriteDeadline(time.Time{}); err != nil {
-		s.fail(w, r, err)
-		return
+	return row
+}
+
+func (s *site) replyWords(r *http.Request, code int, enhanced string) string {
+	keys := []string{"console.reply." + enhanced}
+	if _, detail, ok := strings.Cut(enhanced, "."); ok {
+		keys = append(keys, "console.reply.x."+detail)
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	for {
-		c, err := s.Store.Campaign(r.Context(), c.ID)
-		if err != nil {
-			return // the page asks again
-		}
-		books, err := s.Store.Books(r.Context(), c.ID)
-		if err != nil {
-			return
-		}
-		now := map[string]any{"ended": c.State.Ended(), "percent": percent(books), "state_name": s.text(r, "state."+string(c.State))}
-		for _, l := range s.lines(r, books) {
-			now[l.Field] = l.Count
-		}
-		text, err := json.Marshal(now)
-		if err != nil {
-			return
-		}
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || control.Flush() != nil || c.State.Ended() {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-tick.C:
+	keys = append(keys, "console.reply."+strconv.Itoa(code), "console.reply."+strconv.Itoa(code/100)+"xx")
+	for _, key := range keys {
+		if text := s.text(r, key); text != key {
+			return text
 		}
 	}
+	return s.text(r, "console.reply.none")
+}
+
+// actions are what may be done to a campaign.
+func actions(state campaign.State) []string {
+	switch state {
+	case campaign.StateScheduled:
+		return []string{"unschedule"}
+	case campaign.StatePlanning, campaign.StateSending:
+		return []string{"pause"}
+	case campaign.StatePaused:
+		return []string{"resume"}
+	}
+	return nil
 }
 
 // act does to a campaign what its buttons say.
@@ -229,95 +423,116 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	ctx, now, done := r.Context(), s.Now(), "changed"
+	ctx := r.Context()
 	var err error
 	switch r.PathValue("action") {
-	case "launch":
-		done = "launched"
-		if problems := campaign.Check(c.Content); len(problems) > 0 {
-			s.showCampaign(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
-			return
-		}
-		err = s.Store.Schedule(ctx, c.ID, now, campaign.Override{}) // the sweep launches it at its next look
 	case "unschedule":
 		err = s.Store.Unschedule(ctx, c.ID)
 	case "pause":
 		err = s.Store.Pause(ctx, c.ID, actor(r))
 	case "resume":
 		err = s.Store.Resume(ctx, c.ID)
+	case "speed":
+		err = s.setSpeed(r, c)
 	case "cancel":
 		if r.PostFormValue("sure") == "" {
-			s.showCampaign(w, r, http.StatusBadRequest, c, s.text(r, "console.sure"))
+			s.showCampaign(w, r, http.StatusBadRequest, c, s.text(r, "console.sure.first"))
 			return
 		}
-		err = s.Store.Cancel(ctx, c.ID, now)
+		err = s.Store.Cancel(ctx, c.ID, s.Now())
 	default:
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
+		return
+	}
+	var bad *badInput
+	if errors.As(err, &bad) {
+		s.showCampaign(w, r, http.StatusBadRequest, c, s.text(r, bad.key))
 		return
 	}
 	if err != nil {
-		// Somebody was faster, or the state does not allow it: the page says so.
-		s.Log.Warn("a campaign could not be changed", "campaign", c.ID, "error", err)
-		s.showCampaign(w, r, http.StatusConflict, c, err.Error())
+		s.tooLate(w, r, c, err)
 		return
 	}
 	s.Log.Info("campaign changed", "campaign", c.ID, "action", r.PathValue("action"), "user", userOf(r).ID)
-	http.Redirect(w, r, fmt.Sprintf("/campaigns/%d?done=%s", c.ID, done), http.StatusSeeOther)
+	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=%s", c.ID, r.PathValue("action")))
 }
 
-type reportRow struct {
-	Reason          gating.Reason
-	Text            string
-	Off, On, Ledger string
-	Send            bool
+// tooLate answers when somebody was faster, or the campaign's state does not
+// allow what was asked: the page shows the state as it is now.
+func (s *site) tooLate(w http.ResponseWriter, r *http.Request, c campaign.Campaign, err error) {
+	s.Log.Warn("a campaign could not be changed", "campaign", c.ID, "error", err)
+	now, findErr := s.Store.Campaign(r.Context(), c.ID)
+	if findErr != nil {
+		s.fail(w, r, findErr)
+		return
+	}
+	s.showCampaign(w, r, http.StatusConflict, now, s.text(r, "console.too_late", s.text(r, "state."+string(now.State))))
 }
 
-type reportPage struct {
-	ID                        campaign.ID
-	Name, Privacy             string
-	Rows                      []reportRow
-	SendOff, SendOn, Audience string
-	HasLedger                 bool
+// badInput is something that a form was filled in wrong with; key says it in
+// words.
+type badInput struct{ key string }
+
+func (b *badInput) Error() string { return b.key }
+
+// mostPace is the fastest that anybody needs to be slowed down to.
+const mostPace = 100_000
+
+// setSpeed changes a campaign's pace and its place among the others.
+func (s *site) setSpeed(r *http.Request, c campaign.Campaign) error {
+	pace := 0.0
+	if text := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("pace")), ",", "."); text != "" {
+		var err error
+		if pace, err = strconv.ParseFloat(text, 64); err != nil || !(pace >= 0 && pace <= mostPace) {
+			return &badInput{"console.pace.bad"}
+		}
+	}
+	priority := campaign.Priority(r.PostFormValue("priority"))
+	if !contains([]campaign.Priority{campaign.PriorityHigh, campaign.PriorityNormal, campaign.PriorityLow}, priority) {
+		return &badInput{"console.priority.bad"}
+	}
+	if err := s.Store.SetPace(r.Context(), c.ID, pace); err != nil {
+		return err
+	}
+	return s.Store.SetPriority(r.Context(), c.ID, priority)
 }
 
-// report asks the gate about everybody, with privacy off and on.
-func (s *site) report(w http.ResponseWriter, r *http.Request) {
+// copyCampaign makes a draft of a campaign's content.
+func (s *site) copyCampaign(w http.ResponseWriter, r *http.Request) {
 	c, ok := s.find(w, r)
 	if !ok {
 		return
 	}
-	now := s.Now()
-	policy, err := s.Store.Policy(r.Context(), now)
+	content := c.Content
+	content.Name = s.text(r, "console.copy.name", c.Name)
+	id, err := s.Store.CreateDraft(r.Context(), content, actor(r), s.Now())
 	if err != nil {
-		s.fail(w, r, err)
+		// Its subscription type may be gone.
+		s.showCampaign(w, r, http.StatusConflict, c, s.text(r, "console.copy.failed"))
+		s.Log.Warn("a campaign could not be copied", "campaign", c.ID, "error", err)
 		return
 	}
-	p := reportPage{ID: c.ID, Name: c.Name, Privacy: "off", HasLedger: !c.Launched.IsZero()}
-	if policy.Privacy {
-		p.Privacy = "on"
+	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=copied", id))
+}
+
+// rate writes how many mails a second leave.
+func (s *site) rate(r *http.Request, perSecond float64) string {
+	if perSecond < 1 {
+		return s.text(r, "console.rate.minute", s.decimal(r, 60*perSecond))
 	}
-	g := campaign.NewGateReport(c, policy)
-	for recipient, err := range s.Store.Audience(r.Context(), c.Type, c.Content.Audience.Selection(now)) {
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		g.Add(recipient)
+	return s.text(r, "console.rate", s.decimal(r, perSecond))
+}
+
+// duration writes about how long something takes.
+func (s *site) duration(r *http.Request, d time.Duration) string {
+	lang := s.lang(r)
+	switch {
+	case d < 90*time.Second:
+		return s.Templates.CountText(lang, "console.duration.seconds", int64(max(1, d.Round(time.Second)/time.Second)))
+	case d < 90*time.Minute:
+		return s.Templates.CountText(lang, "console.duration.minutes", int64(d.Round(time.Minute)/time.Minute))
+	case d < 48*time.Hour:
+		return s.Templates.CountText(lang, "console.duration.hours", int64(d.Round(time.Hour)/time.Hour))
 	}
-	ledger := map[gating.Reason]int64{}
-	if p.HasLedger {
-		if ledger, err = s.Store.Verdicts(r.Context(), c.ID); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-	}
-	for _, reason := range gating.Reasons() {
-		if g.Off[reason]+g.On[reason]+ledger[reason] == 0 {
-			continue
-		}
-		p.Rows = append(p.Rows, reportRow{Reason: reason, Text: s.Templates.ReasonText(s.lang(r), reason), Send: !reason.Blocks(),
-			Off: s.number(r, g.Off[reason]), On: s.number(r, g.On[reason]), Ledger: s.number(r, ledger[reason])})
-	}
-	p.SendOff, p.SendOn, p.Audience = s.number(r, g.SendOff), s.number(r, g.SendOn), s.number(r, g.Audience)
-	s.show(w, r, http.StatusOK, "report", "campaigns", "", p)
+	return s.Templates.CountText(lang, "console.duration.days", int64(d.Round(24*time.Hour)/(24*time.Hour)))
 }

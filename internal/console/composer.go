@@ -233,7 +233,7 @@ func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d ca
 	case stepContent:
 		err = s.fillContent(r, &p, lang)
 	case stepCheck:
-		s.fillCheck(r, &p, faults)
+		s.fillReview(r, &p, faults)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -366,8 +366,8 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 // gets a layout by itself.
 func isMarkdown(v campaign.Variant) bool { return strings.TrimSpace(v.HTML) == "" }
 
-// fillCheck gathers what is missing and what is wrong in any language.
-func (s *site) fillCheck(r *http.Request, p *composerPage, faults []campaign.Fault) {
+// fillReview gathers what is missing and what is wrong in any language.
+func (s *site) fillReview(r *http.Request, p *composerPage, faults []campaign.Fault) {
 	for _, f := range faults {
 		l := line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...), Place: f.Language, Href: p.Base + "/edit/" + stepFor(f)}
 		if f.Language != "" {
@@ -410,6 +410,28 @@ func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (l
 		lines = append(lines, line{Level: string(campaign.LevelError), Text: s.say(r, "console.finding.unbuildable", err.Error())})
 	}
 	return lines
+}
+
+// problems says in words what keeps content from being launched.
+func (s *site) problems(r *http.Request, c campaign.Content) (sentences []string) {
+	for _, p := range campaign.Check(c) {
+		key := "console.finding." + p.Code
+		if p.File == "campaign" {
+			key = "console.fault." + p.Code
+		}
+		if p.Detail != "" {
+			key += "." + p.Detail
+		}
+		text := s.say(r, key, p.Args...)
+		if p.Line > 0 {
+			text = s.text(r, "console.composer.part."+p.File) + ", " + s.text(r, "console.composer.line", p.Line) + ": " + text
+		}
+		if p.Language != "" {
+			text = s.Templates.LanguageName(s.lang(r), p.Language) + " · " + text
+		}
+		sentences = append(sentences, text)
+	}
+	return sentences
 }
 
 // say fills args into the sentence of a key, if it names any.

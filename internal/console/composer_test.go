@@ -77,10 +77,10 @@ func TestACampaignIsWrittenWithoutJavaScript(t *testing.T) {
 	content := at + "/edit/content"
 	b.goes(content, b.form(content, url.Values{"language": {"da"}, "format": {"markdown"}, "source": {"# Hej {{ contact.first_name }}\r\n\r\nNyt fra **os**."}, "subject": {"Nyt"}, "preheader": {"Læs"}, "text": {""}, "do": {"next"}}), at+"/edit/check")
 	check := b.do("GET", at+"/edit/check", nil)
-	if !strings.Contains(check.Body.String(), o.words.Text("da", "console.composer.ready")) || !strings.Contains(check.Body.String(), at+"/report") {
+	if !strings.Contains(check.Body.String(), o.words.Text("da", "console.composer.ready")) || !strings.Contains(check.Body.String(), at+"/check") {
 		t.Fatalf("the check (%d): %s", check.Code, check.Body)
 	}
-	b.goes(at+"/launch", url.Values{"sure": {"1"}}, at)
+	b.goes(at+"/launch", url.Values{"seen": {seen(b.do("GET", at+"/check", nil))}}, at)
 	if w := b.do("GET", content, nil); w.Header().Get("Location") != at {
 		t.Errorf("what is launched can be written: %d", w.Code)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/jatak-mail/jatak/templates"
 )
 
-// Options is what the site needs; all are required.
+// Options is what the site needs; all but Secure and Until are required.
 type Options struct {
 	Store     Store
 	Templates *templates.Set
@@ -32,11 +32,17 @@ type Options struct {
 	Secure    bool // it is reached by https
 	// Starters are mails to begin a campaign or template with; there may be none.
 	Starters []campaign.Content
+	// Until ends when the site does: what goes on in the background stops. It may
+	// be nil: then the program's end is the site's.
+	Until context.Context
 }
 
 type site struct {
 	Options
-	web web.Site
+	web   web.Site
+	books *works // of campaigns
+	gates *works // gate reports: those of a million people take much room
+	live  *watches
 }
 
 // Route is a page or an action, with the least role that it needs; "" is for
@@ -73,12 +79,17 @@ func Routes() (list []Route) {
 
 // New returns the site.
 func New(o Options) (http.Handler, error) {
+	if o.Until == nil {
+		o.Until = context.Background()
+	}
 	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Scripts: true, MaxBody: mostBody}}
+	s.books, s.gates = newWorks(o.Until, 200), newWorks(o.Until, 6)
+	s.live = newWatches(o.Until, o.Store, o.Now)
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, s.guarded(r))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.web.Error(w, r, http.StatusNotFound, "gone") })
+	mux.Handle("/", s.guarded(route{handle: s.gone}))
 	// Requests that change something come from our own pages only.
 	return s.web.Secure(http.NewCrossOriginProtection().Handler(mux)), nil
 }
@@ -122,7 +133,7 @@ func (s *site) guarded(to route) http.Handler {
 			s.redirect(w, r, "/login")
 			return
 		case !user.Role.May(to.role):
-			s.web.Error(w, r, http.StatusForbidden, "console.forbidden")
+			s.message(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
 		to.handle(w, r)
@@ -137,11 +148,26 @@ func (s *site) user(r *http.Request) (staff.User, error) {
 	return s.Store.UserBySession(r.Context(), staff.HashToken(c.Value), s.Now())
 }
 
+// gone answers that there is no such page.
+func (s *site) gone(w http.ResponseWriter, r *http.Request) {
+	s.message(w, r, http.StatusNotFound, "console.gone")
+}
+
+// message answers with a page that says one thing: the words kind.title and
+// kind.text.
+func (s *site) message(w http.ResponseWriter, r *http.Request, status int, kind string) {
+	s.show(w, r, status, "message", "", "", struct{ Title, Text string }{kind + ".title", kind + ".text"})
+}
+
 func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the reader has gone
 	}
 	s.Log.Error("a console page could not be served", "pattern", r.Pattern, "error", err)
+	if userOf(r).ID != 0 {
+		s.message(w, r, http.StatusServiceUnavailable, "console.error")
+		return
+	}
 	s.web.Error(w, r, http.StatusServiceUnavailable, "error")
 }
 
@@ -165,6 +191,10 @@ func (s *site) text(r *http.Request, key string, args ...any) string {
 // number writes a count, and when a time, as the reader's language does. Pages
 // can do so themselves: .Number and .Time.
 func (s *site) number(r *http.Request, n int64) string { return templates.Number(s.lang(r), n) }
+
+func (s *site) decimal(r *http.Request, n float64) string {
+	return templates.Decimal(s.lang(r), n)
+}
 
 func (s *site) when(r *http.Request, t time.Time) string {
 	if t.IsZero() {
@@ -211,7 +241,8 @@ func (s *site) zone(ctx context.Context) (*time.Location, error) {
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name, nav, problem string, values any) {
 	p := s.page(r, nav, problem, values)
 	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.Console(to, name, p) }); err != nil {
-		s.fail(w, r, err)
+		s.Log.Error("a console page could not be rendered", "page", name, "error", err)
+		s.web.Error(w, r, http.StatusInternalServerError, "error")
 	}
 }
 
@@ -219,7 +250,8 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name, na
 func (s *site) fragment(w http.ResponseWriter, r *http.Request, status int, name, part string, values any) {
 	p := s.page(r, "", "", values)
 	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.ConsoleFragment(to, name, part, p) }); err != nil {
-		s.fail(w, r, err)
+		s.Log.Error("a part of a console page could not be rendered", "page", name, "part", part, "error", err)
+		s.web.Error(w, r, http.StatusInternalServerError, "error")
 	}
 }
 

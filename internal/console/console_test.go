@@ -209,15 +209,15 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 	b := o.as(staff.Marketer)
 	b.do("POST", "/language", url.Values{"lang": {"da"}})
 	page := b.do("GET", fmt.Sprintf("/campaigns/%d", o.id), nil)
-	if !strings.Contains(page.Body.String(), o.words.Text("da", "console.do.launch")) || strings.Contains(page.Body.String(), nasty) {
+	if !strings.Contains(page.Body.String(), o.words.Text("da", "console.next.check")) || strings.Contains(page.Body.String(), nasty) {
 		t.Fatalf("the draft (%d): %s", page.Code, page.Body)
 	}
-	report := b.do("GET", fmt.Sprintf("/campaigns/%d/report", o.id), nil)
-	if !strings.Contains(report.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)) {
-		t.Errorf("the report (%d): %s", report.Code, report.Body)
+	check := b.do("GET", fmt.Sprintf("/campaigns/%d/check", o.id), nil)
+	if !strings.Contains(check.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)[1:]) || !strings.Contains(check.Body.String(), "Send til 2 personer på engelsk") {
+		t.Errorf("the check (%d): %s", check.Code, check.Body)
 	}
 	act := func(action string) *httptest.ResponseRecorder {
-		return b.do("POST", fmt.Sprintf("/campaigns/%d/%s", o.id, action), url.Values{"sure": {"1"}})
+		return b.do("POST", fmt.Sprintf("/campaigns/%d/%s", o.id, action), url.Values{"sure": {"1"}, "seen": {seen(check)}})
 	}
 	if w := b.do("POST", fmt.Sprintf("/campaigns/%d/cancel", o.id), url.Values{}); w.Code != http.StatusBadRequest {
 		t.Errorf("cancelling without being sure answers %d", w.Code)
@@ -244,6 +244,15 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 			t.Errorf("%s answers %d", path, w.Code)
 		}
 	}
+}
+
+// seen is the report that a check shows, as its launch button names it.
+func seen(check *httptest.ResponseRecorder) string {
+	m := regexp.MustCompile(`name="seen" value="([^"]+)"`).FindStringSubmatch(check.Body.String())
+	if m == nil {
+		return ""
+	}
+	return m[1]
 }
 
 func TestEventsTellOfACampaign(t *testing.T) {

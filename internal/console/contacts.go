@@ -79,13 +79,13 @@ func (s *site) contact(w http.ResponseWriter, r *http.Request) {
 func (s *site) showContact(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	p, err := s.person(r, contact.ID(id))
 	switch {
 	case errors.Is(err, contact.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:

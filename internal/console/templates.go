@@ -49,17 +49,14 @@ func (s *site) showNewCampaign(w http.ResponseWriter, r *http.Request, status in
 		s.fail(w, r, err)
 		return
 	}
-	old, err := s.Store.Campaigns(r.Context())
+	old, err := s.Store.ListCampaigns(r.Context(), campaign.ListFilter{Limit: mostOld})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	p.Name, p.Chosen = name, chosen
-	for i, c := range old {
-		value := fmt.Sprint("campaign:", c.ID)
-		if i < mostOld || value == chosen {
-			p.Campaigns = append(p.Campaigns, startingPoint{value, c.Name, strings.Join(c.Content.Languages(), ", "), s.text(r, "state."+string(c.State))})
-		}
+	for _, c := range old {
+		p.Campaigns = append(p.Campaigns, startingPoint{fmt.Sprint("campaign:", c.ID), c.Name, s.when(r, c.Created), s.text(r, "state."+string(c.State))})
 	}
 	s.show(w, r, status, "campaign-new", "campaigns", problem, p)
 }

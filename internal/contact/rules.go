@@ -24,6 +24,7 @@ const (
 	SettingFailureLimit   gating.Setting = "failure-limit"
 	SettingComplaintLimit gating.Setting = "complaint-limit"
 	SettingTimeZone       gating.Setting = "time-zone"
+	SettingConfirmAbove   gating.Setting = "confirm-above"
 )
 
 // Rules are those settings.
@@ -46,6 +47,9 @@ type Rules struct {
 	// ComplaintLimit is the percent of spam complaints that does; 0: none.
 	ComplaintLimit float64
 	TimeZone       *time.Location // that the console tells times in
+	// ConfirmAbove is how many people a launch may reach before the console asks
+	// for the number to be typed.
+	ConfirmAbove int64
 }
 
 // RuleDefaults lists every such setting.
@@ -62,6 +66,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingFailureLimit, Default: "20"},
 		{Name: SettingComplaintLimit, Default: "0.3"},
 		{Name: SettingTimeZone, Default: "UTC"},
+		{Name: SettingConfirmAbove, Default: "1000"},
 	}
 }
 
@@ -158,6 +163,12 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		} else {
 			r.PostalAddress = value
 		}
+	case SettingConfirmAbove:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%s is a whole number of people, not %q", name, value)
+		}
+		r.ConfirmAbove = n
 	case SettingTimeZone:
 		zone, err := time.LoadLocation(value)
 		if err != nil || !IsZone(value) {

@@ -1,22 +1,20 @@
 // What pages of the console do beyond htmx. Each works without it too.
 "use strict";
 
-// Shows what the server says of a campaign that is under way. Without it, the
-// page is loaded anew every few seconds.
+// Puts the parts of a page in place that have changed, as the server tells of a
+// campaign that is under way. A connection that is lost comes back by itself, and
+// everything is told anew. Without this, the page is loaded anew every few seconds.
 for (const section of document.querySelectorAll("[data-events]")) {
   const events = new EventSource(section.dataset.events);
   events.onmessage = (message) => {
-    const now = JSON.parse(message.data);
-    if (now.ended) {
+    const news = JSON.parse(message.data);
+    for (const [id, html] of Object.entries(news.parts)) {
+      const part = document.getElementById(id);
+      if (part && part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
+    }
+    if (news.ended) {
       events.close();
       location.reload();
-      return;
-    }
-    for (const element of document.querySelectorAll("[data-live]")) {
-      const value = now[element.dataset.live];
-      if (value === undefined) continue;
-      if (element.tagName === "PROGRESS") element.value = value;
-      else if (element.textContent !== value) element.textContent = value;
     }
   };
 }

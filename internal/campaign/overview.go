@@ -1,0 +1,108 @@
+package campaign
+
+import (
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// Summary is a campaign as a list shows it, without its content.
+type Summary struct {
+	ID                                              ID
+	Name                                            string
+	State                                           State
+	TypeKey                                         string
+	PauseReason                                     string
+	Audience                                        int64     // planned so far
+	Created, Scheduled, Launched, Planned, Finished time.Time // zero until it happens
+}
+
+// ListFilter picks campaigns of a list.
+type ListFilter struct {
+	States []State // none: any
+	Name   string  // a part of it
+	Limit  int
+	Offset int
+}
+
+// Progress is a campaign's books at a moment while it runs.
+type Progress struct {
+	Report
+	Recent  int64 // sent within the last RecentWindow
+	Workers int64 // that are alive, for all campaigns
+}
+
+// RecentWindow is what the present rate of sending is measured over.
+const RecentWindow = 10 * time.Second
+
+// Trouble is a kind of reply that mails got, with how many got it.
+type Trouble struct {
+	Domain   string // of the addresses; "" when the trouble is not told by domain
+	Code     int
+	Enhanced string // RFC 3463
+	Reply    string // the newest of them
+	Count    int64
+	At       time.Time // when the newest came; of deferred mails, when the next is due
+}
+
+// Hour counts what happened within an hour.
+type Hour struct {
+	At                      time.Time // its beginning
+	Sent, Failed, Withdrawn int64
+}
+
+// Slice is a part of the books: that of a destination domain or a language.
+type Slice struct {
+	Name                                                 string
+	All, Sent, Failed, Open, InDoubt, Cancelled, Blocked int64
+}
+
+// Add adds another part.
+func (s *Slice) Add(o Slice) {
+	s.All += o.All
+	s.Sent += o.Sent
+	s.Failed += o.Failed
+	s.Open += o.Open
+	s.InDoubt += o.InDoubt
+	s.Cancelled += o.Cancelled
+	s.Blocked += o.Blocked
+}
+
+// Breakdown is the books in parts.
+type Breakdown struct {
+	Report
+	Hours     []Hour  // those in which something happened, the first first
+	Domains   []Slice // the largest; see Others
+	Others    Slice   // all other domains together, without a name
+	Languages []Slice
+	Withdrawn int64
+}
+
+// BookingFilter picks people of a campaign's books. Zero fields pick all.
+type BookingFilter struct {
+	State    DeliveryState
+	Reason   gating.Reason
+	Domain   string
+	Language string // "-" picks those without
+	Code     int    // of the last reply
+	// Withdrawn picks those who have withdrawn by this campaign's mail.
+	Withdrawn bool
+}
+
+// Position is a place in a campaign's books, to go on from.
+type Position struct {
+	Batch   int
+	Contact contact.ID
+}
+
+// BookedPerson is a person of the books with what became of their mail.
+type BookedPerson struct {
+	Booking
+	Language string
+	Position Position
+	At       time.Time // when the state last changed
+	Code     int
+	Enhanced string
+	Reply    string
+}

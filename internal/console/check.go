@@ -1,0 +1,354 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+// gate is what the gate says about the audience of a draft, with who it says it
+// about.
+type gate struct {
+	At        time.Time
+	Report    *campaign.GateReport
+	Off, On   map[gating.Reason][]contact.ID
+	Privacy   bool
+	Languages map[string]int64 // of those who get the mail, by variant
+	Pace      float64          // mails a second that it would be sent at; 0: nobody knows
+	Bound     string           // what the pace comes from: campaign, tenant or history
+}
+
+// sends is how many get the mail as things are.
+func (g *gate) sends() int64 {
+	if g.Privacy {
+		return g.Report.SendOn
+	}
+	return g.Report.SendOff
+}
+
+func (g *gate) people(privacy bool) map[gating.Reason][]contact.ID {
+	if privacy {
+		return g.On
+	}
+	return g.Off
+}
+
+const (
+	// gateLife is how long what the gate said is shown without asking it again.
+	gateLife = 5 * time.Minute
+	// launchLife is how long a marketer may think it over.
+	launchLife = time.Hour
+	// steps of the progress
+	gateStep = 1000
+)
+
+// gateOf asks the gate about everybody in the audience, in the background. What
+// it said is kept for this content under these rules.
+func (s *site) gateOf(r *http.Request, c campaign.Campaign, life, wait time.Duration) (*work, error) {
+	policy, err := s.Store.Policy(r.Context(), s.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.gates.get(gateKey(c, policy), life, wait, s.Now(), func(ctx context.Context, j *work) (any, error) {
+		return s.askGate(ctx, c, policy, j)
+	}), nil
+}
+
+func gateKey(c campaign.Campaign, policy gating.Policy) string {
+	content, _ := json.Marshal(c.Content) // it came from JSON
+	return fmt.Sprintf("%d %d %x", c.ID, policy.Version, sha256.Sum256(content))
+}
+
+func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.Policy, j *work) (*gate, error) {
+	g := &gate{At: policy.Now, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
+		Privacy: policy.Privacy, Languages: map[string]int64{}}
+	for recipient, err := range s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now)) {
+		if err != nil {
+			return nil, err
+		}
+		off, on := g.Report.Add(recipient)
+		g.Off[off.Reason] = append(g.Off[off.Reason], recipient.ID)
+		g.On[on.Reason] = append(g.On[on.Reason], recipient.ID)
+		if g.Privacy && on.Send || !g.Privacy && off.Send {
+			g.Languages[c.Content.LanguageFor(recipient.Language)]++
+		}
+		if g.Report.Audience%gateStep == 0 {
+			j.Progress.Store(g.Report.Audience)
+		}
+	}
+	return g, s.addPace(ctx, c, g)
+}
+
+// addPace finds out how fast the campaign would be sent: the least of the bounds
+// there are, or else what the last campaigns were sent at.
+func (s *site) addPace(ctx context.Context, c campaign.Campaign, g *gate) error {
+	limits, err := s.Store.Limits(ctx)
+	if err != nil {
+		return err
+	}
+	if limits.All > 0 {
+		g.Pace, g.Bound = limits.All, "tenant"
+	}
+	if c.Pace > 0 && (g.Pace == 0 || c.Pace < g.Pace) {
+		g.Pace, g.Bound = c.Pace, "campaign"
+	}
+	last, err := s.Store.LastRate(ctx)
+	if err != nil {
+		return err
+	}
+	if last > 0 && (g.Pace == 0 || last < g.Pace) {
+		g.Pace, g.Bound = last, "history"
+	}
+	return nil
+}
+
+type languageCount struct {
+	Name  string
+	Count int64
+}
+
+// checkPage is the check before launch.
+type checkPage struct {
+	ID        campaign.ID
+	Name      string
+	State     campaign.State
+	Ready     bool
+	Progress  int64
+	OnFile    int64
+	Seen      string // which report this is
+	At        time.Time
+	Audience  int64
+	Sends     int64
+	Falls     []bar // who falls away, by reason, in the gate's order
+	Gets      []bar // who gets it, and on which ground
+	Privacy   bool
+	Compare   []bar // those who get it with privacy off and on
+	Languages []languageCount
+	Named     string // the languages in a sentence
+	Problems  []string
+	Estimate  string // how long it takes; "" when nobody knows
+	Rate      string
+	Bound     string
+	MayLaunch bool
+	Type      bool // the number must be typed
+	Zone      string
+}
+
+func (s *site) check(w http.ResponseWriter, r *http.Request) {
+	if c, ok := s.find(w, r); ok {
+		s.showCheck(w, r, http.StatusOK, c, "")
+	}
+}
+
+func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c campaign.Campaign, problem string) {
+	if !c.Launched.IsZero() {
+		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
+		return
+	}
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String()}
+	j, err := s.gateOf(r, c, gateLife, 300*time.Millisecond)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	g, ok, err := result[*gate](j)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !ok {
+		p.Progress = j.Progress.Load()
+		if p.OnFile, err = s.Store.ContactsOnFile(r.Context()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		p.OnFile = max(p.OnFile, p.Progress)
+		s.show(w, r, status, "check", "campaigns", problem, p)
+		return
+	}
+	rules, err := s.Store.Rules(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.fillCheck(r, &p, g)
+	p.MayLaunch = c.State == campaign.StateDraft && len(p.Problems) == 0 && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
+	p.Type = p.Sends > rules.ConfirmAbove
+	s.show(w, r, status, "check", "campaigns", problem, p)
+}
+
+func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
+	p.Ready, p.Seen, p.At, p.Audience, p.Sends, p.Privacy = true, g.seen(), g.At, g.Report.Audience, g.sends(), g.Privacy
+	counts := g.Report.Off
+	if g.Privacy {
+		counts = g.Report.On
+	}
+	left := p.Audience
+	for _, reason := range gating.Reasons() {
+		n := counts[reason]
+		if n == 0 {
+			continue
+		}
+		b := newBar(s.reasonLine(r, reason), "good", n, p.Audience, s.peopleLink(r, p.ID, url.Values{"reason": {string(reason)}}, n))
+		if !reason.Blocks() {
+			p.Gets = append(p.Gets, b)
+			continue
+		}
+		// Those who fall away leave from the end of those who are left.
+		left -= n
+		b.Kind, b.Note = "bad", s.Templates.Text(s.lang(r), "mend."+string(reason))
+		b.X = min(100-b.Width, 100*float64(left)/float64(p.Audience))
+		p.Falls = append(p.Falls, b)
+	}
+	for _, privacy := range []bool{false, true} {
+		key, n := "console.check.with_off", g.Report.SendOff
+		if privacy {
+			key, n = "console.check.with_on", g.Report.SendOn
+		}
+		b := newBar(s.text(r, key), "", n, p.Audience, "")
+		if privacy == g.Privacy {
+			b.Kind, b.Note = "good", s.text(r, "console.check.in_force")
+		}
+		p.Compare = append(p.Compare, b)
+	}
+	var names []string
+	for _, lang := range slices.Sorted(maps.Keys(g.Languages)) {
+		name := s.Templates.LanguageName(s.lang(r), lang)
+		p.Languages, names = append(p.Languages, languageCount{capital(name), g.Languages[lang]}), append(names, name)
+	}
+	p.Named = s.inWords(r, names)
+	if g.Pace > 0 {
+		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
+	}
+}
+
+// reasonLine is a reason as the beginning of a line.
+func (s *site) reasonLine(r *http.Request, reason gating.Reason) string {
+	return capital(s.Templates.ReasonText(s.lang(r), reason))
+}
+
+// capital writes the first letter large, for the beginning of a line.
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}
+
+// seen names a report: a launch says which it rests on.
+func (g *gate) seen() string {
+	return fmt.Sprintf("%d-%d-%d", g.At.UnixNano(), g.Report.Audience, g.sends())
+}
+
+// inWords lists names in a sentence: a, b and c.
+func (s *site) inWords(r *http.Request, names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " " + s.text(r, "console.and") + " " + names[len(names)-1]
+}
+
+// recount asks the gate anew.
+func (s *site) recount(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	policy, err := s.Store.Policy(r.Context(), s.Now())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.gates.drop(gateKey(c, policy))
+	s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check", c.ID))
+}
+
+// launch lets a draft go, now or at a time, for the people that the check showed.
+func (s *site) launch(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	if c.State != campaign.StateDraft {
+		s.tooLate(w, r, c, fmt.Errorf("campaign %d is %s", c.ID, c.State))
+		return
+	}
+	if len(campaign.Check(c.Content)) > 0 {
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
+		return
+	}
+	j, err := s.gateOf(r, c, launchLife, 300*time.Millisecond)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	g, ready, err := result[*gate](j)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	rules, err := s.Store.Rules(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	at, ok := s.launchTime(r)
+	switch {
+	case !ready || r.PostFormValue("seen") != g.seen():
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
+		return
+	case g.sends() == 0:
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.nobody"))
+		return
+	case g.sends() > rules.ConfirmAbove && digits(r.PostFormValue("number")) != strconv.FormatInt(g.sends(), 10):
+		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.type.wrong", s.number(r, g.sends())))
+		return
+	case !ok:
+		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.at.bad"))
+		return
+	}
+	if err := s.Store.Schedule(r.Context(), c.ID, at, campaign.Override{}); err != nil {
+		s.tooLate(w, r, c, err)
+		return
+	}
+	s.Log.Info("campaign launched", "campaign", c.ID, "user", userOf(r).ID)
+	done := "launched"
+	if at.After(s.Now()) {
+		done = "scheduled"
+	}
+	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=%s", c.ID, done))
+}
+
+// launchTime is when a campaign is to be launched; ok is false when what was
+// filled in is no time to come.
+func (s *site) launchTime(r *http.Request) (at time.Time, ok bool) {
+	text := r.PostFormValue("at")
+	if text == "" {
+		return s.Now(), true
+	}
+	at, err := time.ParseInLocation("2006-01-02T15:04", text, zoneOf(r))
+	return at, err == nil && at.After(s.Now()) && at.Before(s.Now().AddDate(2, 0, 0))
+}
+
+// digits are those of a number as somebody typed it, whatever stands between.
+func digits(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsDigit(c) {
+			return c
+		}
+		return -1
+	}, text)
+}

@@ -1,0 +1,309 @@
+package console
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+// personRow is a person behind a number.
+type personRow struct {
+	campaign.BookedPerson
+	State, Kind, Reason, Answer string
+}
+
+type peoplePage struct {
+	ID       campaign.ID
+	Name     string
+	Back     string   // the page with the numbers
+	What     []string // the filter in words
+	Rows     []personRow
+	Ledger   bool // they are of the books, with what became of their mail
+	Ready    bool
+	Next     string
+	First    string // the first page, when this is none
+	Download string
+	Contacts bool // the user may open them
+}
+
+// mostPeople is how many people a page shows.
+const mostPeople = 50
+
+// people lists who is behind a number: before launch those that the gate spoke
+// about, and then those of the books.
+func (s *site) people(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	f := bookingFilter(r.URL.Query())
+	p := peoplePage{ID: c.ID, Name: c.Name, Ledger: !c.Launched.IsZero(), What: s.filterWords(r, f), Contacts: userOf(r).Role.May(staff.Officer)}
+	query := r.URL.Query()
+	after := query.Get("after")
+	query.Del("after")
+	link := func(page, after string) string {
+		q := url.Values{}
+		for name := range query {
+			q.Set(name, query.Get(name))
+		}
+		if after != "" {
+			q.Set("after", after)
+		}
+		return fmt.Sprintf("/campaigns/%d/%s?%s", c.ID, page, q.Encode())
+	}
+	p.Download = link("people.csv", "")
+	if after != "" {
+		p.First = link("people", "")
+	}
+	list := s.booked
+	p.Back = fmt.Sprintf("/campaigns/%d/report", c.ID)
+	if !p.Ledger {
+		list, p.Back = s.judged, fmt.Sprintf("/campaigns/%d/check", c.ID)
+	}
+	rows, next, err := list(r, c, f, after)
+	p.Rows = rows
+	switch {
+	case errors.Is(err, errNotCounted):
+		s.redirect(w, r, p.Back)
+		return
+	case err != nil:
+		s.fail(w, r, err)
+		return
+	}
+	if next != "" {
+		p.Next = link("people", next)
+	}
+	s.show(w, r, http.StatusOK, "people", "campaigns", "", p)
+}
+
+// errNotCounted says that the gate has not been asked, or long ago.
+var errNotCounted = errors.New("the gate has not been asked")
+
+// bookingFilter reads a filter from an address; what it does not know, it
+// ignores.
+func bookingFilter(q url.Values) (f campaign.BookingFilter) {
+	f.State = campaign.DeliveryState(plain(q.Get("state"), 20))
+	f.Reason = gating.Reason(plain(q.Get("reason"), 40))
+	f.Domain = strings.ToLower(plain(q.Get("domain"), 255))
+	f.Language = plain(q.Get("language"), 35)
+	if code, err := strconv.Atoi(q.Get("code")); err == nil && code >= 200 && code <= 599 {
+		f.Code = code
+	}
+	f.Withdrawn = q.Get("withdrawn") != ""
+	return f
+}
+
+// filterWords says a filter in words.
+func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []string) {
+	if f.State != "" {
+		words = append(words, s.text(r, "books."+string(f.State)))
+	}
+	if f.Reason != "" && slices.Contains(gating.Reasons(), f.Reason) {
+		words = append(words, s.Templates.ReasonText(s.lang(r), f.Reason))
+	}
+	if f.Domain != "" {
+		words = append(words, f.Domain)
+	}
+	switch f.Language {
+	case "":
+	case "-":
+		words = append(words, s.text(r, "console.report.no_language"))
+	default:
+		words = append(words, s.Templates.LanguageName(s.lang(r), f.Language))
+	}
+	if f.Code != 0 {
+		words = append(words, strconv.Itoa(f.Code))
+	}
+	if f.Withdrawn {
+		words = append(words, s.text(r, "console.report.withdrawn"))
+	}
+	return words
+}
+
+// booked are people of the books after a position.
+func (s *site) booked(r *http.Request, c campaign.Campaign, f campaign.BookingFilter, after string) (rows []personRow, next string, err error) {
+	var position campaign.Position
+	if after != "" {
+		if _, err := fmt.Sscanf(after, "%d.%d", &position.Batch, &position.Contact); err != nil {
+			position = campaign.Position{} // nobody wrote this link: from the start
+		}
+	}
+	for person, err := range s.Store.BookedPeople(r.Context(), c.ID, f, position, mostPeople+1) {
+		if err != nil {
+			return nil, "", err
+		}
+		if len(rows) == mostPeople {
+			last := rows[len(rows)-1].Position
+			return rows, fmt.Sprintf("%d.%d", last.Batch, last.Contact), nil
+		}
+		rows = append(rows, s.personRow(r, person))
+	}
+	return rows, "", nil
+}
+
+func (s *site) personRow(r *http.Request, person campaign.BookedPerson) personRow {
+	row := personRow{BookedPerson: person, State: s.text(r, "books."+string(person.State)), Reason: s.Templates.ReasonText(s.lang(r), person.Reason)}
+	row.Kind = map[campaign.DeliveryState]string{campaign.Sent: "good", campaign.Failed: "bad", campaign.Deferred: "warn", campaign.InDoubt: "warn"}[person.State]
+	if person.State == campaign.Failed || person.State == campaign.Deferred || person.State == campaign.InDoubt {
+		row.Answer = strings.TrimSpace(fmt.Sprintf("%d %s %s", person.Code, person.Enhanced, person.Reply))
+		if person.Code == 0 {
+			row.Answer = person.Reply
+		}
+	}
+	return row
+}
+
+// judged are people that the gate gave a reason about, after so many of them.
+func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFilter, after string) (rows []personRow, next string, err error) {
+	ids, err := s.judgedIDs(r, c, f)
+	if err != nil {
+		return nil, "", err
+	}
+	start, _ := strconv.Atoi(after)
+	start = min(max(start, 0), len(ids))
+	end := min(start+mostPeople, len(ids))
+	for person, err := range s.Store.People(r.Context(), ids[start:end]) {
+		if err != nil {
+			return nil, "", err
+		}
+		rows = append(rows, personRow{BookedPerson: campaign.BookedPerson{Booking: campaign.Booking{Contact: person, Reason: f.Reason}}})
+	}
+	if end < len(ids) {
+		next = strconv.Itoa(end)
+	}
+	return rows, next, nil
+}
+
+func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
+	j, err := s.gateOf(r, c, launchLife, 300*time.Millisecond)
+	if err != nil {
+		return nil, err
+	}
+	g, ok, err := result[*gate](j)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errNotCounted
+	}
+	return g.people(g.Privacy)[f.Reason], nil
+}
+
+// peopleCSV writes all people behind a number, as they come from the database.
+// It is noted in the audit log.
+func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	f := bookingFilter(r.URL.Query())
+	var judged []contact.ID
+	ledger := !c.Launched.IsZero()
+	if !ledger {
+		var err error
+		if judged, err = s.judgedIDs(r, c, f); errors.Is(err, errNotCounted) {
+			s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check", c.ID))
+			return
+		} else if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	what := strings.Join([]string{string(f.State), string(f.Reason), f.Domain, f.Language}, " ")
+	if err := s.Store.NoteExport(r.Context(), c.ID, actor(r), strings.TrimSpace(what), s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	// It may take longer than a page.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="campaign-%d.csv"`, c.ID))
+	out := newSheet(w)
+	head := []string{"console.name", "console.email", "console.company", "console.language"}
+	if ledger {
+		head = append(head, "console.state", "console.reason", "console.when", "console.reply")
+	}
+	for i, key := range head {
+		head[i] = s.text(r, key)
+	}
+	out.row(head...)
+	if err := s.writePeople(r, out, c, f, ledger, judged); err != nil {
+		// Half a file has left: the connection breaks, so that it is not taken for a
+		// whole one.
+		s.Log.Error("people could not be written", "campaign", c.ID, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *site) writePeople(r *http.Request, out *sheet, c campaign.Campaign, f campaign.BookingFilter, ledger bool, judged []contact.ID) error {
+	if !ledger {
+		for ids := range slices.Chunk(judged, 1000) {
+			for person, err := range s.Store.People(r.Context(), ids) {
+				if err != nil {
+					return err
+				}
+				out.row(person.Name(), person.Email, person.Company, person.Language)
+			}
+		}
+		return out.end(r.Context())
+	}
+	for person, err := range s.Store.BookedPeople(r.Context(), c.ID, f, campaign.Position{}, 0) {
+		if err != nil {
+			return err
+		}
+		row := s.personRow(r, person)
+		out.row(person.Name(), person.Email, person.Company, person.Language, row.State, row.Reason,
+			person.At.In(zoneOf(r)).Format("2006-01-02 15:04:05"), row.Answer)
+	}
+	return out.end(r.Context())
+}
+
+// sheet writes CSV that a spreadsheet opens without running anything in it.
+type sheet struct{ w *csv.Writer }
+
+func newSheet(w io.Writer) *sheet {
+	_, _ = io.WriteString(w, "\ufeff") // so that spreadsheets know it for UTF-8
+	return &sheet{csv.NewWriter(w)}
+}
+
+// row writes a line. A cell that a spreadsheet would take for a formula begins
+// with an apostrophe.
+func (s *sheet) row(cells ...string) {
+	guarded := make([]string, len(cells))
+	for i, cell := range cells {
+		guarded[i] = guardCell(cell)
+	}
+	_ = s.w.Write(guarded) // end tells
+}
+
+func guardCell(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// end writes what is left, and tells what went wrong.
+func (s *sheet) end(ctx context.Context) error {
+	s.w.Flush()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.w.Error()
+}
