@@ -87,12 +87,12 @@ func (o *office) send(id campaign.ID, at time.Time, all bool) {
 	check(o.db.Launch(ctx, id, campaign.Override{}, at))
 	var batches []int
 	for {
-		batch, err := o.db.PlanChunk(ctx, id, 200, at, gating.Decide)
+		due, done, err := o.db.PlanChunk(ctx, id, 200, at, gating.Decide)
 		check(err)
-		if batch == 0 {
+		batches = append(batches, due...)
+		if done {
 			break
 		}
-		batches = append(batches, batch)
 	}
 	worker, err := o.db.StartWorker(ctx, "test", at, time.Now().Add(time.Hour))
 	check(err)
