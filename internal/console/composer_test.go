@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 var hiddenVersion = regexp.MustCompile(`name="version" value="(\d+)"`)
@@ -493,5 +497,38 @@ func onEveryPage(script string) func(ctx context.Context, t *chromedp.Target) er
 	return func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 		return err
+	}
+}
+
+// Whatever can be wrong with a mail has words in the staff's languages.
+func TestEveryFaultHasWords(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	var keys []string
+	for file, pattern := range map[string]string{
+		"../campaign/fault.go":  `f\.(?:wrong|missing)\("([a-z_]+)"`,
+		"../campaign/fields.go": `fail\("([a-z_]+)"`,
+		"../campaign/liquid.go": `fieldError\(text, [^"]*?"([a-z_]+)"`,
+		"../campaign/advice.go": `Code[A-Za-z]+ += "([a-z_]+)"`,
+	} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(string(source), -1)
+		if len(found) < 3 {
+			t.Errorf("%s: only %d were found", file, len(found))
+		}
+		prefix := map[string]string{"fault.go": "console.fault.", "advice.go": "console.finding."}[path.Base(file)]
+		for _, m := range found {
+			keys = append(keys, cmp.Or(prefix, "console.finding.merge_field.")+m[1])
+		}
+	}
+	for _, key := range keys {
+		for _, lang := range templates.StaffLanguages() {
+			if o.words.Text(lang, key) == key {
+				t.Errorf("%s has no words for %s", lang, key)
+			}
+		}
 	}
 }

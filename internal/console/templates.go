@@ -284,7 +284,7 @@ func (s *site) copyTemplate(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.redirect(w, r, fmt.Sprintf("/templates/%d/edit/content?done=copied", id))
+	s.redirect(w, r, fmt.Sprintf("/templates/%d/edit/content?done=duplicated", id))
 }
 
 func (s *site) askDelete(w http.ResponseWriter, r *http.Request) {
@@ -307,5 +307,5 @@ func (s *site) deleteTemplate(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.redirect(w, r, "/templates?done=deleted")
+	s.redirect(w, r, "/templates?done=template_deleted")
 }
