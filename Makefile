@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send fuzz clean
+.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ bench-send: ## Mails a second against Postfix's own source (ARGS="--contacts N -
 
 fuzz: ## Each fuzz target for FUZZTIME (10s)
 	@script/fuzz
+
+screenshots: ## Make the pictures in docs/screenshots anew
+	@script/screenshots
 
 clean: ## Remove what was built
 	rm -rf bin .cache

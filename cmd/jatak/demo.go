@@ -278,10 +278,14 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		return errors.Join(err, pages.Close(), inbox.Close())
 	}
 	s.consoleAt = "http://" + staffSite.Addr().String()
-	staffPages, err := newConsole(ctx, s.db, s.consoleAt, &console{out: c.out, err: io.Discard, log: c.log})
+	working, stop := context.WithCancel(ctx)
+	staffPages, err := newConsole(working, s.db, s.consoleAt, &console{out: c.out, err: io.Discard, log: c.log})
 	if err != nil {
+		stop()
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
 	}
+	// Whoever watches a campaign is let go before the sites close.
+	defer func() { s.stops = append(s.stops, func() error { stop(); return nil }) }()
 	for _, site := range []struct {
 		listener net.Listener
 		handler  http.Handler

@@ -80,7 +80,7 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	})
 }
 
-// newConsole returns the staff's site. As long as there is no user, it logs a
+// newConsole returns the staff's site, which works until the context ends. As long as there is no user, it logs a
 // link by which somebody becomes the first administrator.
 func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (http.Handler, error) {
 	words, err := templates.New()
@@ -92,7 +92,7 @@ func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (
 		return nil, err
 	}
 	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
-		Secure: strings.HasPrefix(site, "https://"), Starters: starters})
+		Secure: strings.HasPrefix(site, "https://"), Starters: starters, Until: ctx})
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,10 @@ func (s *site) campaignRoutes() []route {
 // mostListed is how many campaigns a page of the list shows.
 const mostListed = 25
 
+// patience is how long a page waits for what is found out in the background before
+// it comes without.
+const patience = 150 * time.Millisecond
+
 // stateGroups are the filters of the list.
 func stateGroups() []stateGroup {
 	return []stateGroup{
@@ -169,7 +173,7 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 // fillRows adds the books to a list. Those that are not counted yet are asked for
 // again by the page.
 func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
-	until := time.Now().Add(200 * time.Millisecond)
+	until := time.Now().Add(patience)
 	for _, c := range list {
 		row := campaignRow{Summary: c, Kind: kindOf(c.State), When: c.Created, HasBooks: !c.Launched.IsZero()}
 		if row.HasBooks {
@@ -280,7 +284,7 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 		s.show(w, r, status, "campaign", "campaigns", problem, p)
 		return
 	}
-	m, err := s.moment(r.Context(), c.ID)
+	m, err := s.moment(c)
 	if err != nil {
 		s.fail(w, r, err)
 		return

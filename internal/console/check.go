@@ -53,7 +53,7 @@ const (
 	gateLife = 5 * time.Minute
 	// launchLife is how long a marketer may think it over.
 	launchLife = time.Hour
-	// steps of the progress
+	// gateStep is how often the progress is told, in people.
 	gateStep = 1000
 )
 
@@ -161,7 +161,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		return
 	}
 	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String()}
-	j, err := s.gateOf(r, c, gateLife, 300*time.Millisecond)
+	j, err := s.gateOf(r, c, gateLife, patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -290,7 +290,7 @@ func (s *site) launch(w http.ResponseWriter, r *http.Request) {
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
 		return
 	}
-	j, err := s.gateOf(r, c, launchLife, 300*time.Millisecond)
+	j, err := s.gateOf(r, c, launchLife, patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return

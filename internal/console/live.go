@@ -87,6 +87,8 @@ const (
 	// troubleBeat is how often replies are looked at.
 	troubleBeat = 5 * time.Second
 	mostTrouble = 8
+	// longestMoment is how long a page waits for the books.
+	longestMoment = 20 * time.Second
 )
 
 // look looks at a campaign until nobody watches it. An error is passed over: the
@@ -148,12 +150,22 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 }
 
 // moment returns how a campaign stands: what those who watch it see, if that is
-// fresh, or else what a look of our own finds.
-func (s *site) moment(ctx context.Context, id campaign.ID) (*moment, error) {
-	if m, _ := s.live.newest(id); m != nil && s.Now().Sub(m.At) < beat {
+// fresh, or else what a look for all who ask at this moment finds.
+func (s *site) moment(c campaign.Campaign) (*moment, error) {
+	if m, _ := s.live.newest(c.ID); m != nil && m.Campaign.State == c.State && s.Now().Sub(m.At) < beat {
 		return m, nil
 	}
-	return s.live.moment(ctx, id, nil)
+	life := beat
+	if c.State.Ended() {
+		life = reportLife
+	}
+	key := fmt.Sprintf("moment %d %s %d", c.ID, c.State, c.Finished.Unix())
+	j := s.books.get(key, life, longestMoment, time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.live.moment(ctx, c.ID, nil) })
+	m, ok, err := result[*moment](j)
+	if err == nil && !ok {
+		err = fmt.Errorf("campaign %d: the books are not read within %s", c.ID, longestMoment)
+	}
+	return m, err
 }
 
 // news is what a page of a campaign under way is told: parts of it by their id,

@@ -188,7 +188,7 @@ func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 }
 
 func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
-	j, err := s.gateOf(r, c, launchLife, 300*time.Millisecond)
+	j, err := s.gateOf(r, c, launchLife, patience)
 	if err != nil {
 		return nil, err
 	}

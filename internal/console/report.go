@@ -78,7 +78,7 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 		life = reportLife
 	}
 	key := fmt.Sprintf("parts %d %s %d", c.ID, c.State, c.Finished.Unix())
-	j := s.books.get(key, life, 300*time.Millisecond, time.Now(), func(ctx context.Context, _ *work) (any, error) {
+	j := s.books.get(key, life, patience, time.Now(), func(ctx context.Context, _ *work) (any, error) {
 		b, err := s.Store.Breakdown(ctx, c.ID)
 		if err != nil {
 			return nil, err
