@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -24,9 +25,14 @@ const (
 	noticeLease = 10 * time.Minute
 )
 
+// personal sends the mails for which one person waits.
+func (w *Worker) personal(ctx context.Context, _ *asynq.Task) error {
+	return errors.Join(w.testMails(ctx), w.notices(ctx))
+}
+
 // notices sends the mails that go to one person outside of campaigns: the
 // confirmation of a sign-up, a fresh link, "you were added".
-func (w *Worker) notices(ctx context.Context, _ *asynq.Task) error {
+func (w *Worker) notices(ctx context.Context) error {
 	for !w.isStopping() {
 		rules, err := w.Store.Rules(ctx)
 		if err != nil || rules.SenderAddress == "" {

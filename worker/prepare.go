@@ -30,7 +30,8 @@ type prepared struct {
 	content          *campaign.Compiled
 	templates        map[*campaign.CompiledVariant]*mailer.Template
 	breaker          breaker
-	inert            bool // a test: links lead to nobody's page
+	inert            bool   // a test: links lead to nobody's page
+	messageID        string // of a test; otherwise it follows from the recipient
 }
 
 // preparedCampaigns keeps the campaigns under way ready.
@@ -157,6 +158,10 @@ func (p *prepared) render(dst []byte, r contact.Recipient, now time.Time) []byte
 		withdraw = p.keys.Withdraw(int64(r.ID), int64(p.id), int64(p.subscriptionType.ID), string(r.Address))
 		manage = p.publicURL + "/m/" + p.keys.Manage(int64(r.ID), int64(p.id), p.linksExpire)
 	}
+	messageID := p.messageID
+	if messageID == "" {
+		messageID = campaign.MessageID(p.id, r.ID, p.messageDomain)
+	}
 	slots := make([]string, headerSlots, headerSlots+8)
 	slots[oneClickSlot], slots[unsubscribeMailSlot] = withdraw, withdraw
 	slots = v.Values(slots, campaign.Recipient{
@@ -165,6 +170,6 @@ func (p *prepared) render(dst []byte, r contact.Recipient, now time.Time) []byte
 	})
 	return p.templates[v].Append(dst, mailer.Values{
 		ToName: r.Name(), ToAddress: string(r.Address),
-		MessageID: campaign.MessageID(p.id, r.ID, p.messageDomain), Date: now, Slots: slots,
+		MessageID: messageID, Date: now, Slots: slots,
 	})
 }

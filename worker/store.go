@@ -30,6 +30,11 @@ type Store interface {
 	ClaimNotices(ctx context.Context, limit int, now, retryAt time.Time) (gating.Policy, []contact.Notice, error)
 	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error
 	NoticesDue(ctx context.Context, now time.Time) (bool, error)
+	TestMailsDue(ctx context.Context, now time.Time) (bool, error)
+	ClaimTestMail(ctx context.Context, now, retryAt time.Time) (m campaign.TestMail, claimed bool, err error)
+	AddressFacts(ctx context.Context, address contact.Address, digest []byte) (gating.Facts, error)
+	RecordTestMail(ctx context.Context, o campaign.TestMailOutcome) error
+	ForgetTestMails(ctx context.Context, before time.Time) (int64, error)
 	ForgetSignUps(ctx context.Context, now time.Time) (int64, error)
 	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
 	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)

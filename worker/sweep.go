@@ -55,6 +55,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 	if err := w.sweepNotices(ctx, now); err != nil {
 		return err
 	}
+	if err := w.sweepTestMails(ctx, now); err != nil {
+		return err
+	}
 	if n := len(found.Batches); n > 0 {
 		w.Log.Info("rang for batches that are due", "batches", n)
 	}

@@ -182,9 +182,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		ErrorHandler:             asynq.ErrorHandlerFunc(w.taskFailed),
 	})
 	mux := asynq.NewServeMux()
-	mux.HandleFunc(queue.PlanTask, w.plan)      // rung at launch and by the sweep; a repeat carries on where planning stood
-	mux.HandleFunc(queue.NoticeTask, w.notices) // rung by the sweep; a repeat finds what is still due
-	mux.HandleFunc(queue.SendTask, w.send)      // rung by planning and by the sweep; a repeat finds what is still due
+	mux.HandleFunc(queue.PlanTask, w.plan)       // rung at launch and by the sweep; a repeat carries on where planning stood
+	mux.HandleFunc(queue.NoticeTask, w.personal) // rung by the sweep; a repeat finds what is still due
+	mux.HandleFunc(queue.SendTask, w.send)       // rung by planning and by the sweep; a repeat finds what is still due
 	if err := server.Start(mux); err != nil {
 		endLease()
 		w.beside.Wait()

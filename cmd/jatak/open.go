@@ -11,6 +11,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/jatak-mail/jatak/examples"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
@@ -87,10 +89,14 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c 
 	if err != nil {
 		return nil, nil, fmt.Errorf("templates: %w", err)
 	}
+	starters, err := starters()
+	if err != nil {
+		return nil, nil, err
+	}
 	runner := newUpgradeRunner(ctx, db, c.log)
 	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
 		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
-		Resolver: net.DefaultResolver, Upgrades: runner, Until: ctx})
+		Resolver: net.DefaultResolver, Upgrades: runner, Starters: starters, Until: ctx})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,4 +154,20 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, MaxAge: s.Worker.MaxAge, RetryBase: s.Worker.RetryBase,
 		Tasks: s.Worker.Concurrency, Window: s.Worker.Window,
 	}), nil
+}
+
+// starters are the mails that come with Jatak, as they were written.
+func starters() (list []campaign.Content, err error) {
+	for _, name := range examples.Campaigns() {
+		folder, err := examples.Campaign(name)
+		if err != nil {
+			return nil, err
+		}
+		content, err := campaign.Read(folder)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		list = append(list, content)
+	}
+	return list, nil
 }

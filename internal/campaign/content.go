@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -322,4 +323,13 @@ func CheckFields(text string) []linkrewrite.Problem {
 		return []linkrewrite.Problem{{Line: err.Line, Column: err.Column, Code: CodeMergeField, Mend: err.Mend, Detail: err.Detail, Args: err.Args}}
 	}
 	return nil
+}
+
+// Clone returns a copy whose variants can be changed without changing those of c.
+func (c Content) Clone() Content {
+	c.Variants = maps.Clone(c.Variants)
+	if c.Variants == nil {
+		c.Variants = map[string]Variant{}
+	}
+	return c
 }

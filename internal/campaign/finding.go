@@ -149,12 +149,8 @@ func Apply(c Content, lang string, f Finding) (Content, bool) {
 		return c, false
 	}
 	*source = mended
-	variants := make(map[string]Variant, len(c.Variants))
-	for l, kept := range c.Variants {
-		variants[l] = kept
-	}
-	variants[lang] = v
-	c.Variants = variants
+	c = c.Clone()
+	c.Variants[lang] = v
 	return c, true
 }
 

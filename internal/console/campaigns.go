@@ -24,7 +24,6 @@ type campaignStore interface {
 	ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campaign.Summary, error)
 	CountCampaigns(ctx context.Context) (map[campaign.State]int64, error)
 	Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error)
-	CreateCampaign(ctx context.Context, content campaign.Content, now time.Time) (campaign.ID, error)
 	Books(ctx context.Context, id campaign.ID) (campaign.Report, error)
 	Progress(ctx context.Context, id campaign.ID, now time.Time) (campaign.Progress, error)
 	Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
@@ -261,7 +260,7 @@ func (s *site) find(w http.ResponseWriter, r *http.Request) (c campaign.Campaign
 type campaignPage struct {
 	Live      livePage
 	Draft     bool // or scheduled
-	Problems  []campaign.Problem
+	Problems  []string
 	Languages []string
 	From      string
 }
@@ -280,7 +279,7 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 	if p.Draft {
 		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
 		if c.State == campaign.StateDraft {
-			p.Problems = campaign.Check(c.Content)
+			p.Problems = s.problems(r, c.Content)
 		}
 		s.show(w, r, status, "campaign", "campaigns", problem, p)
 		return
@@ -510,7 +509,7 @@ func (s *site) copyCampaign(w http.ResponseWriter, r *http.Request) {
 	}
 	content := c.Content
 	content.Name = s.text(r, "console.copy.name", c.Name)
-	id, err := s.Store.CreateCampaign(r.Context(), content, s.Now())
+	id, err := s.Store.CreateDraft(r.Context(), content, actor(r), s.Now())
 	if err != nil {
 		// Its subscription type may be gone.
 		s.showCampaign(w, r, http.StatusConflict, c, s.text(r, "console.copy.failed"))

@@ -140,7 +140,7 @@ type checkPage struct {
 	Compare   []bar // those who get it with privacy off and on
 	Languages []languageCount
 	Named     string // the languages in a sentence
-	Problems  []campaign.Problem
+	Problems  []string
 	Estimate  string // how long it takes; "" when nobody knows
 	Rate      string
 	Bound     string
@@ -160,7 +160,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: campaign.Check(c.Content), Zone: zoneOf(r).String()}
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String()}
 	j, err := s.gateOf(r, c, gateLife, patience)
 	if err != nil {
 		s.fail(w, r, err)

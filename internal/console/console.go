@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/senderdomain"
 	"github.com/jatak-mail/jatak/internal/staff"
@@ -38,6 +39,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	Resolver       senderdomain.Resolver
 	Upgrades       Upgrader
+	// Starters are mails to begin a campaign or template with; there may be none.
+	Starters []campaign.Content
 	// Until ends when the site does: what goes on in the background stops. It may
 	// be nil: then the program's end is the site's.
 	Until context.Context
@@ -82,7 +85,7 @@ const mostBody = 512 << 20
 
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
 		s.lookRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
 }
 

@@ -44,7 +44,7 @@ type lookPage struct {
 	LogoAlt     string
 	Version     int64
 	Tried       string // the colour of the preview
-	Languages   []language
+	Languages   []tongue
 	Language    string
 	MostKB      int
 	May         bool

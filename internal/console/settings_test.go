@@ -418,6 +418,16 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /campaigns/{id}/recount":                     {"", nil, ""}, // changes nothing
 		"POST /campaigns/{id}/copy":                        {fmt.Sprintf("/campaigns/%d/copy", o.id), url.Values{}, "campaign copy"},
 		"POST /campaigns/{id}/{action}":                    {fmt.Sprintf("/campaigns/%d/cancel", o.id), url.Values{"sure": {"1"}}, "campaign cancel"},
+		"POST /campaigns":                                  {"/campaigns", url.Values{"from": {"blank"}, "name": {"July"}}, "campaign create"},
+		"POST /campaigns/{id}/edit/{step}":                 {"", nil, ""}, // in TestACampaignIsWrittenWithoutJavaScript
+		"POST /campaigns/{id}/test":                        {"", nil, ""},
+		"POST /campaigns/{id}/versions/{version}/restore":  {"", nil, ""},
+		"POST /templates":                                  {"", nil, ""},
+		"POST /templates/{id}/edit/{step}":                 {"", nil, ""},
+		"POST /templates/{id}/test":                        {"", nil, ""},
+		"POST /templates/{id}/versions/{version}/restore":  {"", nil, ""},
+		"POST /templates/{id}/copy":                        {"", nil, ""},
+		"POST /templates/{id}/delete":                      {"", nil, ""},
 		"POST /contacts/{id}/emarketing":                   {"/contacts/1/emarketing", url.Values{"on": {"1"}, "reason": {"asked"}}, "contact emarketing"},
 		"POST /settings/rules/{name}":                      {"/settings/rules/bounce-limit", url.Values{"value": {"9"}}, "settings set"},
 		"POST /settings/types":                             {"/settings/types", url.Values{"name.en": {"News"}}, "type create"},

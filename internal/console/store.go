@@ -12,6 +12,7 @@ import (
 type Store interface {
 	accessStore
 	campaignStore
+	composerStore
 	contactStore
 	settingStore
 	vocabularyStore

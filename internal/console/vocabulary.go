@@ -48,12 +48,12 @@ const (
 	mostWording = 4000 // characters of a wording
 )
 
-// language is one that recipients read.
-type language struct{ Code, Name string }
+// tongue is a language that recipients read.
+type tongue struct{ Code, Name string }
 
-func (s *site) languages() (list []language) {
+func (s *site) languages() (list []tongue) {
 	for _, code := range s.Templates.Languages() {
-		list = append(list, language{code, s.Templates.Text(code, "language")})
+		list = append(list, tongue{code, s.Templates.Text(code, "language")})
 	}
 	return list
 }
@@ -62,7 +62,7 @@ func (s *site) languages() (list []language) {
 type named struct {
 	Key, Name string
 	Names     []languageName // what it is called, in languages that it has a name in
-	More      []language     // those that it has none in
+	More      []tongue       // those that it has none in
 	CountsAs  string
 	BuiltIn   bool
 	Retired   bool

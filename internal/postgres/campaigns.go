@@ -112,7 +112,7 @@ func (db *DB) Campaigns(ctx context.Context) ([]campaign.Campaign, error) {
 // is frozen: campaign.ErrFrozen.
 func (db *DB) SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error {
 	tag, err := db.pool.Exec(ctx, `
-		UPDATE campaign SET name = $2, content = $3 WHERE id = $1 AND state = 'draft'`, id, content.Name, content)
+		UPDATE campaign SET name = $2, content = $3, version = version + 1 WHERE id = $1 AND state = 'draft'`, id, content.Name, content)
 	if err != nil {
 		return fmt.Errorf("save campaign %d: %w", id, err)
 	}

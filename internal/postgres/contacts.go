@@ -209,6 +209,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 			`DELETE FROM preference WHERE contact_id = $1`,
 			`DELETE FROM notice WHERE contact_id = $1`,
 			`DELETE FROM sign_up WHERE contact_id = $1`,
+			`DELETE FROM test_mail WHERE contact_id = $1`,
 			`UPDATE delivery SET reply = NULL, lane = 0 WHERE contact_id = $1`, // relays quote addresses
 		} {
 			batch.Queue(statement, id)

@@ -29,6 +29,22 @@ func (db *DB) Types(ctx context.Context) ([]contact.SubscriptionType, error) {
 	return list, nil
 }
 
+// TypeNames returns the subscription types in use, in their order, by their keys
+// and names.
+func (db *DB) TypeNames(ctx context.Context) ([]contact.NewType, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT t.key, (SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id)
+		FROM subscription_type t WHERE t.retired_at IS NULL ORDER BY t.position, t.id`)
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[contact.NewType])
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	return list, nil
+}
+
 // CreateType makes a subscription type, last in order.
 func (db *DB) CreateType(ctx context.Context, t contact.NewType, actor string, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {

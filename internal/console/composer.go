@@ -1,0 +1,448 @@
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
+)
+
+// composerStore is what writing campaigns and templates needs.
+type composerStore interface {
+	CreateDraft(ctx context.Context, content campaign.Content, actor string, now time.Time) (campaign.ID, error)
+	Draft(ctx context.Context, ref campaign.DraftRef) (campaign.Draft, error)
+	KeepDraft(ctx context.Context, save campaign.Save) (version int64, err error)
+	Versions(ctx context.Context, ref campaign.DraftRef) ([]campaign.Version, error)
+	DraftVersion(ctx context.Context, ref campaign.DraftRef, number int64) (campaign.Version, error)
+	CreateTemplate(ctx context.Context, content campaign.Content, actor string, now time.Time) (int64, error)
+	Templates(ctx context.Context) ([]campaign.Draft, error)
+	DeleteTemplate(ctx context.Context, id int64, actor string, now time.Time) error
+	QueueTestMail(ctx context.Context, m campaign.TestMail) error
+	TestMails(ctx context.Context, ref campaign.DraftRef, most int) ([]campaign.TestMail, error)
+	TypeNames(ctx context.Context) ([]contact.NewType, error)
+}
+
+// composerBody bounds a form with a mail in it: a source and a text part, which
+// a form writes in up to three characters a byte.
+const composerBody = 6*campaign.MaxPart + 64<<10
+
+func (s *site) composerRoutes() (list []route) {
+	for _, base := range []string{"/campaigns/{id}", "/templates/{id}"} {
+		list = append(list,
+			route{pattern: "GET " + base + "/edit", role: staff.Marketer, handle: s.resume},
+			route{pattern: "GET " + base + "/edit/{step}", role: staff.Marketer, handle: s.compose},
+			route{pattern: "POST " + base + "/edit/{step}", role: staff.Marketer, handle: s.save, body: composerBody, kept: true},
+			route{pattern: "GET " + base + "/findings", role: staff.Marketer, handle: s.findings},
+			route{pattern: "GET " + base + "/mail", role: staff.Marketer, handle: s.mail},
+			route{pattern: "GET " + base + "/preview", role: staff.Marketer, handle: s.preview},
+			route{pattern: "GET " + base + "/readers", role: staff.Marketer, handle: s.readers},
+			route{pattern: "GET " + base + "/tests", role: staff.Marketer, handle: s.tests},
+			route{pattern: "POST " + base + "/test", role: staff.Marketer, handle: s.sendTest, kept: true},
+			route{pattern: "GET " + base + "/versions", role: staff.Marketer, handle: s.versions},
+			route{pattern: "GET " + base + "/versions/{version}", role: staff.Marketer, handle: s.version},
+			route{pattern: "POST " + base + "/versions/{version}/restore", role: staff.Marketer, handle: s.restore, kept: true},
+		)
+	}
+	return append(list,
+		route{pattern: "GET /campaigns/new", role: staff.Marketer, handle: s.newCampaign},
+		route{pattern: "POST /campaigns", role: staff.Marketer, handle: s.createCampaign, kept: true},
+		route{pattern: "GET /templates", role: staff.Marketer, handle: s.templates},
+		route{pattern: "GET /templates/new", role: staff.Marketer, handle: s.newTemplate},
+		route{pattern: "POST /templates", role: staff.Marketer, handle: s.createTemplate, body: composerBody, kept: true},
+		route{pattern: "GET /templates/{id}", role: staff.Marketer, handle: s.resume},
+		route{pattern: "POST /templates/{id}/copy", role: staff.Marketer, handle: s.copyTemplate, kept: true},
+		route{pattern: "GET /templates/{id}/delete", role: staff.Marketer, handle: s.askDelete},
+		route{pattern: "POST /templates/{id}/delete", role: staff.Marketer, handle: s.deleteTemplate, kept: true},
+	)
+}
+
+// The steps of writing a campaign.
+const (
+	stepAudience = "audience"
+	stepType     = "type"
+	stepContent  = "content"
+	stepCheck    = "check"
+)
+
+// stepsOf lists the steps of a draft in their order. A template is for nobody
+// yet, and is not launched.
+func stepsOf(ref campaign.DraftRef) []string {
+	if ref.Template {
+		return []string{stepContent, stepType}
+	}
+	return []string{stepAudience, stepType, stepContent, stepCheck}
+}
+
+// stepFor names the step in which a fault is mended.
+func stepFor(fault campaign.Fault) string {
+	switch fault.Code {
+	case "name", "name_lines", "expiring_days", "audience_basis", "audience_filter":
+		return stepAudience
+	case "class", "from_address", "reply_to", "postal_address", "sender_lines":
+		return stepType
+	}
+	return stepContent
+}
+
+// base is where the pages of a draft are.
+func base(ref campaign.DraftRef) string {
+	if ref.Template {
+		return fmt.Sprintf("/templates/%d", ref.ID)
+	}
+	return fmt.Sprintf("/campaigns/%d", ref.ID)
+}
+
+// findDraft answers when there is none.
+func (s *site) findDraft(w http.ResponseWriter, r *http.Request) (d campaign.Draft, ok bool) {
+	ref := campaign.DraftRef{Template: strings.Contains(r.Pattern, " /templates/")}
+	var err error
+	if ref.ID, err = strconv.ParseInt(r.PathValue("id"), 10, 64); err != nil {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return d, false
+	}
+	d, err = s.Store.Draft(r.Context(), ref)
+	switch {
+	case errors.Is(err, campaign.ErrNotFound):
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		return d, true
+	}
+	return d, false
+}
+
+// writable also answers when the draft is launched: its page shows it.
+func (s *site) writable(w http.ResponseWriter, r *http.Request) (d campaign.Draft, ok bool) {
+	d, ok = s.findDraft(w, r)
+	if ok && d.State != campaign.StateDraft {
+		s.redirect(w, r, base(d.DraftRef))
+		return d, false
+	}
+	return d, ok
+}
+
+// resume leads to the first step at which something is missing.
+func (s *site) resume(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	steps := stepsOf(d.DraftRef)
+	step := steps[len(steps)-1]
+	if d.Template {
+		step = stepContent
+	} else if faults := d.Content.Faults(); len(faults) > 0 {
+		step = steps[slices.IndexFunc(steps, func(name string) bool {
+			return slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == name })
+		})]
+		if d.Version == 1 {
+			step = steps[0]
+		}
+	}
+	s.redirect(w, r, base(d.DraftRef)+"/edit/"+step)
+}
+
+type stepLink struct {
+	Name, Href    string
+	Done, Current bool
+}
+
+type languageTab struct {
+	Code, Name       string
+	Current, Default bool
+}
+
+// line is a sentence about something, with where to mend it.
+type line struct {
+	Level, Text, Place, Href     string
+	Part                         string
+	Line                         int
+	Mend, Do, Original, Proposal string
+}
+
+type composerPage struct {
+	Ref               campaign.DraftRef
+	Base, Step, Query string
+	Steps             []stepLink
+	Content           campaign.Content
+	Version           int64
+	Editor            string // names this page when it saves
+	Conflict          bool
+	SavedAt           time.Time
+	SavedBy           string
+
+	Types, Classes, Bases, Sources, Languages []choice
+
+	Language        string
+	Tabs            []languageTab
+	Variant         campaign.Variant
+	Markdown, Other bool // Other: there is more than one language
+	Findings        []line
+
+	Missing  []line
+	Problems []line
+	Ready    bool
+
+	Preview previewPane
+	Tests   testsPane
+}
+
+// compose shows a step.
+func (s *site) compose(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	step := r.PathValue("step")
+	if !slices.Contains(stepsOf(d.DraftRef), step) {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	s.showStep(w, r, http.StatusOK, d, step, r.URL.Query().Get("lang"), "")
+}
+
+// showStep renders a step of a draft, which may hold what is not saved.
+func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d campaign.Draft, step, lang, problem string) {
+	p := composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Step: step, Content: d.Content, Version: d.Version, Editor: editorOf(r),
+		SavedAt: d.ChangedAt, SavedBy: strings.TrimPrefix(d.ChangedBy, "user:"), Conflict: status == http.StatusConflict}
+	faults := d.Content.Faults()
+	p.Steps = stepLinks(d, faults, step)
+	var err error
+	switch step {
+	case stepAudience:
+		s.fillAudience(r, &p)
+	case stepType:
+		err = s.fillType(r, &p)
+	case stepContent:
+		err = s.fillContent(r, &p, lang)
+	case stepCheck:
+		s.fillReview(r, &p, faults)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	nav := "campaigns"
+	if d.Template {
+		nav = "templates"
+	}
+	s.show(w, r, status, "composer", nav, problem, p)
+}
+
+// editorOf names the page that saves. A page that is shown again keeps its name.
+func editorOf(r *http.Request) string {
+	if kept := r.PostFormValue("editor"); kept != "" && len(kept) <= 40 {
+		return kept
+	}
+	return rand.Text()
+}
+
+func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links []stepLink) {
+	for _, name := range stepsOf(d.DraftRef) {
+		l := stepLink{Name: name, Href: base(d.DraftRef) + "/edit/" + name, Current: name == current}
+		l.Done = name != stepCheck && !slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == name })
+		links = append(links, l)
+	}
+	return links
+}
+
+func (s *site) fillAudience(r *http.Request, p *composerPage) {
+	a := p.Content.Audience
+	p.Languages = s.languageChoices(a.Language)
+	for _, b := range append([]string{"none"}, basisNames()...) {
+		p.Bases = append(p.Bases, choice{b, s.text(r, "console.composer.basis."+b), b == a.Basis})
+	}
+	if a.Basis != "" && !slices.ContainsFunc(p.Bases, func(c choice) bool { return c.Chosen }) {
+		p.Bases = append(p.Bases, choice{a.Basis, a.Basis, true}) // one of the tenant's own
+	}
+	for _, source := range []gating.Source{gating.SourceMigration, gating.SourceImport, gating.SourceWebForm, gating.SourceManagePage, gating.SourceUser} {
+		p.Sources = append(p.Sources, choice{string(source), s.text(r, "console.composer.source."+string(source)), source == a.Source})
+	}
+	if a.Source != "" && !slices.ContainsFunc(p.Sources, func(c choice) bool { return c.Chosen }) {
+		p.Sources = append(p.Sources, choice{string(a.Source), string(a.Source), true})
+	}
+}
+
+func basisNames() []string {
+	return []string{string(gating.BasisConsent), string(gating.BasisSoftOptIn), string(gating.BasisLegitimateInterest), string(gating.BasisContract)}
+}
+
+// languageChoices lists the languages by their own names.
+func (s *site) languageChoices(chosen string) (list []choice) {
+	for _, code := range s.Templates.Languages() {
+		list = append(list, choice{code, s.Templates.Text(code, "language"), code == chosen})
+	}
+	if chosen != "" && !slices.ContainsFunc(list, func(c choice) bool { return c.Chosen }) {
+		list = append(list, choice{chosen, chosen, true})
+	}
+	return list
+}
+
+func (s *site) fillType(r *http.Request, p *composerPage) error {
+	types, err := s.Store.TypeNames(r.Context())
+	if err != nil {
+		return err
+	}
+	known := p.Content.Type == ""
+	for _, t := range types {
+		name := t.Names[s.lang(r)]
+		if name == "" {
+			name = t.Names[templates.DefaultLanguage]
+		}
+		if name == "" {
+			name = t.Key
+		}
+		chosen := p.Content.Type == t.Key
+		for _, other := range t.Names { // a campaign folder may name it in any language
+			chosen = chosen || p.Content.Type != "" && strings.EqualFold(other, p.Content.Type)
+		}
+		known = known || chosen
+		p.Types = append(p.Types, choice{t.Key, name, chosen})
+	}
+	if !known {
+		p.Types = append(p.Types, choice{p.Content.Type, p.Content.Type, true})
+	}
+	for _, class := range []gating.Class{gating.Marketing, gating.Service} {
+		p.Classes = append(p.Classes, choice{string(class), "", class == p.Content.Class || p.Content.Class == "" && class == gating.Marketing})
+	}
+	return nil
+}
+
+// variantOf is the language that is written: the one asked for, or the default,
+// or the first.
+func variantOf(c campaign.Content, lang string) string {
+	for _, candidate := range append([]string{lang, c.DefaultLanguage}, c.Languages()...) {
+		if _, ok := c.Variants[candidate]; ok {
+			return candidate
+		}
+	}
+	return ""
+}
+
+func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error {
+	p.Language = variantOf(p.Content, lang)
+	p.Variant = p.Content.Variants[p.Language]
+	p.Markdown = isMarkdown(p.Variant)
+	for _, code := range p.Content.Languages() {
+		name := s.Templates.Text(code, "language")
+		if name == "" || !slices.Contains(s.Templates.Languages(), code) {
+			name = code
+		}
+		p.Tabs = append(p.Tabs, languageTab{code, name, code == p.Language, code == p.Content.DefaultLanguage})
+	}
+	p.Other = len(p.Tabs) > 1
+	for _, l := range s.languageChoices("") {
+		if _, has := p.Content.Variants[l.Value]; !has {
+			p.Languages = append(p.Languages, l)
+		}
+	}
+	p.Findings = s.findingLines(r, p.Content, p.Language)
+	var err error
+	if p.Preview, err = s.previewPane(r, p.Ref, p.Content, p.Language); err != nil {
+		return err
+	}
+	p.Tests, err = s.testsPane(r, p.Ref)
+	return err
+}
+
+// isMarkdown reports whether a variant is written in Markdown. A new one is: it
+// gets a layout by itself.
+func isMarkdown(v campaign.Variant) bool { return strings.TrimSpace(v.HTML) == "" }
+
+// fillReview gathers what is missing and what is wrong in any language.
+func (s *site) fillReview(r *http.Request, p *composerPage, faults []campaign.Fault) {
+	for _, f := range faults {
+		l := line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...), Place: f.Language, Href: p.Base + "/edit/" + stepFor(f)}
+		if f.Language != "" {
+			l.Href += "?lang=" + f.Language
+		}
+		p.Missing = append(p.Missing, l)
+	}
+	for _, lang := range p.Content.Languages() {
+		for _, f := range s.findingLines(r, p.Content, lang) {
+			f.Place, f.Href = strings.TrimSpace(lang+" · "+f.Place), p.Base+"/edit/content?lang="+lang
+			p.Problems = append(p.Problems, f)
+		}
+	}
+	p.Ready = len(campaign.Check(p.Content)) == 0
+}
+
+// findingLines says in words what was found in one language.
+func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (lines []line) {
+	for _, f := range campaign.Findings(c, lang) {
+		key := "console.finding." + f.Code
+		if f.Detail != "" {
+			key += "." + f.Detail
+		}
+		l := line{Level: string(f.Level), Text: s.say(r, key, f.Args...), Part: f.Part, Line: f.Line, Mend: string(f.Mend), Original: f.Original, Proposal: f.Proposal}
+		l.Place = s.text(r, "console.composer.part."+f.Part)
+		if f.Line > 0 {
+			l.Place += ", " + s.text(r, "console.composer.line", f.Line)
+		}
+		if f.Mend != campaign.MendNone {
+			l.Do = fmt.Sprintf("mend:%s:%d:%d:%s", f.Part, f.Line, f.Column, f.Code)
+		}
+		if f.Code == campaign.CodeStandardLink || f.Code == campaign.CodeCustomLink {
+			l.Mend = string(campaign.MendLink)
+		} else {
+			l.Original, l.Proposal = "", ""
+		}
+		lines = append(lines, l)
+	}
+	if _, err := campaign.Preview(c, lang, campaign.Recipient{}); err != nil && len(lines) == 0 {
+		lines = append(lines, line{Level: string(campaign.LevelError), Text: s.say(r, "console.finding.unbuildable", err.Error())})
+	}
+	return lines
+}
+
+// problems says in words what keeps content from being launched.
+func (s *site) problems(r *http.Request, c campaign.Content) (sentences []string) {
+	for _, p := range campaign.Check(c) {
+		key := "console.finding." + p.Code
+		if p.File == "campaign" {
+			key = "console.fault." + p.Code
+		}
+		if p.Detail != "" {
+			key += "." + p.Detail
+		}
+		text := s.say(r, key, p.Args...)
+		if p.Line > 0 {
+			text = s.text(r, "console.composer.part."+p.File) + ", " + s.text(r, "console.composer.line", p.Line) + ": " + text
+		}
+		if p.Language != "" {
+			text = s.Templates.LanguageName(s.lang(r), p.Language) + " · " + text
+		}
+		sentences = append(sentences, text)
+	}
+	return sentences
+}
+
+// say fills args into the sentence of a key, if it names any.
+func (s *site) say(r *http.Request, key string, args ...any) string {
+	if text := s.text(r, key); !strings.Contains(text, "%") {
+		return text
+	}
+	return s.text(r, key, args...)
+}
+
+// findings is the part of the content step that changes with what is written.
+func (s *site) findings(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	lang := variantOf(d.Content, r.URL.Query().Get("lang"))
+	s.fragment(w, r, http.StatusOK, "composer", "findings", composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Language: lang, Findings: s.findingLines(r, d.Content, lang)})
+}

@@ -1,0 +1,322 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+)
+
+// save keeps what a step's form says, and then does what its button says: go on,
+// stay, add a language, mend a finding. A page that saves by itself is answered
+// in JSON.
+func (s *site) save(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	step := r.PathValue("step")
+	if !slices.Contains(stepsOf(d.DraftRef), step) {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	if err := r.ParseForm(); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			s.refuse(w, r, http.StatusRequestEntityTooLarge, d, step, s.text(r, "console.composer.large"))
+			return
+		}
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	lang := r.PostForm.Get("language")
+	written := d
+	written.Content = written.Content.Clone()
+	apply(step, &written.Content, r.PostForm)
+	lang, problem := do(r.PostForm, &written.Content, lang)
+	if problem == "" {
+		problem = s.keep(r, d, &written, "save")
+	} else {
+		problem = s.text(r, problem)
+	}
+	switch {
+	case problem == conflicted:
+		s.refuse(w, r, http.StatusConflict, written, step, s.text(r, "console.composer.conflict", strings.TrimPrefix(d.ChangedBy, "user:")))
+	case problem == broken:
+		s.web.Error(w, r, http.StatusServiceUnavailable, "error")
+	case problem == launched:
+		s.redirect(w, r, base(d.DraftRef))
+	case problem != "":
+		s.refuse(w, r, http.StatusUnprocessableEntity, written, step, problem)
+	case r.Header.Get("X-Autosave") != "":
+		s.answer(w, http.StatusOK, saved{Version: written.Version, Text: s.text(r, "console.composer.saved", s.Now().In(zoneOf(r)).Format("15:04:05"))})
+	default:
+		s.redirect(w, r, s.after(written, step, lang, r.PostForm))
+	}
+}
+
+// What keep says beside sentences.
+const (
+	conflicted = "\x00conflict"
+	launched   = "\x00launched"
+	broken     = "\x00broken"
+)
+
+// keep saves what was written, over the version that the form names. It returns
+// "" or what is wrong.
+func (s *site) keep(r *http.Request, d campaign.Draft, written *campaign.Draft, action string) (problem string) {
+	if faults := written.Content.DraftFaults(); len(faults) > 0 {
+		var sentences []string
+		for _, f := range faults {
+			sentences = append(sentences, s.say(r, "console.fault."+f.Code, f.Args...))
+		}
+		return strings.Join(sentences, " ")
+	}
+	version, err := strconv.ParseInt(r.PostForm.Get("version"), 10, 64)
+	if err != nil {
+		return s.text(r, "bad.text")
+	}
+	if version == d.Version && reflect.DeepEqual(d.Content, written.Content) {
+		return ""
+	}
+	kept, err := s.Store.KeepDraft(r.Context(), campaign.Save{DraftRef: d.DraftRef, Base: version, Content: written.Content,
+		Actor: actor(r), Editor: editorOf(r), Action: action, At: s.Now()})
+	switch {
+	case errors.Is(err, campaign.ErrConflict):
+		return conflicted
+	case errors.Is(err, campaign.ErrFrozen):
+		return launched
+	case errors.Is(err, campaign.ErrUnknownType):
+		return s.text(r, "console.fault.type")
+	case err != nil:
+		s.Log.Error("a draft could not be saved", "pattern", r.Pattern, "error", err)
+		return broken
+	}
+	written.Version = kept
+	return ""
+}
+
+// saved answers a page that saves by itself.
+type saved struct {
+	Version int64  `json:"version"`
+	Text    string `json:"text"`
+}
+
+func (s *site) answer(w http.ResponseWriter, status int, a saved) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// refuse shows what was written, unsaved, with what is wrong. The version is the
+// one that there is now: who saves again has been told.
+func (s *site) refuse(w http.ResponseWriter, r *http.Request, status int, written campaign.Draft, step, problem string) {
+	if r.Header.Get("X-Autosave") != "" {
+		s.answer(w, status, saved{Version: written.Version, Text: problem})
+		return
+	}
+	s.showStep(w, r, status, written, step, r.PostForm.Get("language"), problem)
+}
+
+// after is where the author goes on.
+func (s *site) after(d campaign.Draft, step, lang string, form url.Values) string {
+	steps := stepsOf(d.DraftRef)
+	at := slices.Index(steps, step)
+	path := base(d.DraftRef) + "/edit/"
+	if form.Get("do") == "next" && at+1 < len(steps) {
+		return path + steps[at+1]
+	}
+	query := url.Values{"done": {"saved"}}
+	if step == stepContent {
+		query.Set("lang", lang)
+		for _, kept := range []string{"as", "dark", "width"} {
+			if v := form.Get(kept); v != "" {
+				query.Set(kept, v)
+			}
+		}
+	}
+	return path + step + "?" + query.Encode()
+}
+
+// unixLines turns the line ends of a form (CRLF) into those of text.
+func unixLines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+
+// apply writes a form's fields into the content. Fields that the form lacks stay.
+func apply(step string, c *campaign.Content, form url.Values) {
+	set := func(name string, to *string) {
+		if form.Has(name) {
+			*to = strings.TrimSpace(unixLines(form.Get(name)))
+		}
+	}
+	set("name", &c.Name)
+	switch step {
+	case stepAudience:
+		set("company", &c.Audience.Company)
+		set("audience_language", &c.Audience.Language)
+		set("basis", &c.Audience.Basis)
+		source := string(c.Audience.Source)
+		set("source", &source)
+		c.Audience.Source = gating.Source(source)
+		if form.Has("expiring_days") {
+			days := strings.TrimSpace(form.Get("expiring_days"))
+			n, err := strconv.Atoi(days)
+			if err != nil && days != "" {
+				n = -1 // a fault
+			}
+			c.Audience.ExpiringDays = n
+		}
+	case stepType:
+		class := string(c.Class)
+		set("class", &class)
+		c.Class = gating.Class(class)
+		set("type", &c.Type)
+		set("from_name", &c.FromName)
+		set("from_address", &c.FromAddress)
+		set("reply_to", &c.ReplyTo)
+		set("postal_address", &c.PostalAddress)
+	case stepContent:
+		applyVariant(c, form, set)
+	}
+}
+
+func applyVariant(c *campaign.Content, form url.Values, set func(string, *string)) {
+	lang := form.Get("language")
+	v, ok := c.Variants[lang]
+	if !ok {
+		return
+	}
+	set("subject", &v.Subject)
+	set("preheader", &v.Preheader)
+	if form.Has("source") {
+		source := unixLines(form.Get("source"))
+		switch form.Get("format") {
+		case "markdown":
+			v.Markdown, v.HTML = source, ""
+		case "html":
+			v.HTML, v.Markdown = source, ""
+		}
+	}
+	if form.Has("text") {
+		v.Text = unixLines(form.Get("text"))
+		if strings.TrimSpace(v.Text) == "" {
+			v.Text = ""
+		}
+	}
+	if form.Has("layout") { // the form with the box
+		c.InlineCSS = form.Get("inline_css") != ""
+	}
+	c.Variants[lang] = v
+}
+
+// do does to the content what a button says. It returns the language to go on
+// with, and the key of what is wrong, or "".
+func do(form url.Values, c *campaign.Content, lang string) (next, problem string) {
+	what, detail, _ := strings.Cut(form.Get("do"), ":")
+	v := c.Variants[lang]
+	switch what {
+	case "add":
+		added := strings.TrimSpace(form.Get("new_language"))
+		if tag, err := language.Parse(added); err != nil || tag == language.Und {
+			return lang, "console.composer.language.unknown"
+		}
+		if _, has := c.Variants[added]; !has {
+			c.Variants[added] = campaign.Variant{}
+		}
+		if form.Get("copy") != "" { // begin with what there is
+			c.Variants[added] = v
+		}
+		return added, ""
+	case "remove":
+		if len(c.Variants) < 2 {
+			return lang, "console.composer.language.last"
+		}
+		delete(c.Variants, lang)
+		if c.DefaultLanguage == lang {
+			c.DefaultLanguage = c.Languages()[0]
+		}
+		return c.DefaultLanguage, ""
+	case "show":
+		return detail, ""
+	case "default":
+		c.DefaultLanguage = lang
+	case "format":
+		return lang, reformat(c, lang, detail)
+	case "mend":
+		return lang, mend(c, lang, detail)
+	}
+	return lang, ""
+}
+
+// reformat makes HTML of Markdown. The way back is open to what is empty.
+func reformat(c *campaign.Content, lang, format string) (problem string) {
+	v := c.Variants[lang]
+	switch {
+	case format == "html" && strings.TrimSpace(v.Markdown) == "":
+		v.HTML, v.Markdown = emptyHTML, ""
+	case format == "html":
+		only := *c
+		bare := v
+		bare.Preheader = ""
+		only.Variants = map[string]campaign.Variant{lang: bare}
+		built, err := only.Build()
+		if err != nil {
+			return "console.composer.format.broken"
+		}
+		v.HTML, v.Markdown = built.Variants[lang].HTML, ""
+	case format == "markdown" && (strings.TrimSpace(v.HTML) == "" || strings.TrimSpace(v.HTML) == strings.TrimSpace(emptyHTML)):
+		v.HTML, v.Markdown = "", ""
+	case format == "markdown":
+		return "console.composer.format.full"
+	}
+	c.Variants[lang] = v
+	return ""
+}
+
+// emptyHTML is what a mail in HTML begins with.
+const emptyHTML = `<!DOCTYPE html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title></title>
+</head>
+<body>
+
+</body>
+</html>
+`
+
+// mend applies the one-click mend of a finding, which is named by its part, line,
+// column and code; or all of them.
+func mend(c *campaign.Content, lang, finding string) (problem string) {
+	parts := strings.Split(finding, ":")
+	if len(parts) != 4 {
+		return "console.composer.mended"
+	}
+	lineNumber, _ := strconv.Atoi(parts[1])
+	column, _ := strconv.Atoi(parts[2])
+	for _, f := range campaign.Findings(*c, lang) {
+		if f.Part != parts[0] || f.Line != lineNumber || f.Column != column || f.Code != parts[3] || f.Mend == campaign.MendNone {
+			continue
+		}
+		mended, changed := campaign.Apply(*c, lang, f)
+		if changed {
+			*c = mended
+			return ""
+		}
+	}
+	return "console.composer.mended"
+}

@@ -1,0 +1,404 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/internal/web"
+)
+
+// previewPane shows a mail as somebody would get it.
+type previewPane struct {
+	Base, Language, Source string // Source is the address of the mail in the frame
+	Subject, Text, Problem string
+	Preheader              string
+	As                     int64 // as whom; 0: the made-up reader
+	Reader, Search         string
+	Readers                []reader
+	Dark, Phone            bool
+}
+
+// reader is a contact to preview a mail as. The address is masked.
+type reader struct {
+	ID                     int64
+	Name, Company, Address string
+	Href                   string
+}
+
+// madeUp is who reads a preview when no contact is chosen.
+func madeUp() contact.Contact {
+	return contact.Contact{FirstName: "Anna", LastName: "Holm", Company: "Nordlys ApS", Email: "anna@example.org"}
+}
+
+// previewPane reads from the address as whom, in what width and in which light.
+func (s *site) previewPane(r *http.Request, ref campaign.DraftRef, c campaign.Content, lang string) (p previewPane, err error) {
+	query := r.URL.Query()
+	p = previewPane{Base: base(ref), Language: lang, Dark: query.Get("dark") == "1", Phone: query.Get("width") == "phone", Search: query.Get("q")}
+	as, err := s.readAs(r.Context(), query.Get("as"))
+	if err != nil {
+		return p, err
+	}
+	p.As, p.Reader = int64(as.ID), strings.TrimSpace(as.Name())
+	if p.Reader == "" {
+		p.Reader = contact.Address(as.Email).Masked()
+	}
+	source := url.Values{"lang": {lang}, "as": {fmt.Sprint(p.As)}}
+	if p.Dark {
+		source.Set("dark", "1")
+	}
+	p.Source = p.Base + "/mail?" + source.Encode()
+	copied, err := campaign.Preview(c, lang, recipientOf(as))
+	if err != nil {
+		p.Problem = s.text(r, "console.composer.preview.broken")
+		err = nil
+	}
+	p.Subject, p.Text, p.Preheader = copied.Subject, copied.Text, c.Variants[lang].Preheader
+	if p.Search != "" {
+		p.Readers, err = s.findReaders(r, p.Base, query)
+	}
+	return p, err
+}
+
+func recipientOf(c contact.Contact) campaign.Recipient {
+	return campaign.Recipient{FirstName: c.FirstName, LastName: c.LastName, Email: c.Email, Company: c.Company, ManageURL: "https://jatak.example/m/preview"}
+}
+
+// readAs returns the contact of an id, or the made-up one.
+func (s *site) readAs(ctx context.Context, id string) (contact.Contact, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || n < 1 {
+		return madeUp(), nil
+	}
+	for c, err := range s.Store.People(ctx, []contact.ID{contact.ID(n)}) {
+		return c, err
+	}
+	return madeUp(), nil
+}
+
+// preview is the pane alone.
+func (s *site) preview(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.findDraft(w, r)
+	if !ok {
+		return
+	}
+	p, err := s.previewPane(r, d.DraftRef, d.Content, variantOf(d.Content, r.URL.Query().Get("lang")))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.fragment(w, r, http.StatusOK, "composer", "preview", p)
+}
+
+// mostReaders is how many contacts are offered to preview a mail as.
+const mostReaders = 8
+
+func (s *site) findReaders(r *http.Request, base string, query url.Values) (list []reader, err error) {
+	words := strings.Fields(strings.ToValidUTF8(strings.ReplaceAll(query.Get("q"), "\x00", ""), ""))
+	if len(words) == 0 {
+		return nil, nil
+	}
+	found, err := s.Store.SearchContacts(r.Context(), words[:min(len(words), 8)], mostReaders)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
+		link := url.Values{"as": {fmt.Sprint(c.ID)}}
+		for _, kept := range []string{"lang", "dark", "width"} {
+			if v := query.Get(kept); v != "" {
+				link.Set(kept, v)
+			}
+		}
+		list = append(list, reader{int64(c.ID), strings.TrimSpace(c.Name()), c.Company, contact.Address(c.Email).Masked(), base + "/edit/content?" + link.Encode()})
+	}
+	return list, nil
+}
+
+// readers offers contacts to preview the mail as.
+func (s *site) readers(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.findDraft(w, r)
+	if !ok {
+		return
+	}
+	list, err := s.findReaders(r, base(d.DraftRef), r.URL.Query())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.fragment(w, r, http.StatusOK, "composer", "readers", previewPane{Search: r.URL.Query().Get("q"), Readers: list})
+}
+
+// mailPolicy shuts a previewed mail in: it runs nothing, opens nothing, sends
+// nothing, and loads pictures alone. Mails are styled inline; only this answer may be.
+const mailPolicy = "sandbox; default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+
+// mail is the HTML of a draft, or of an old version, for the sandboxed frame of a
+// preview.
+func (s *site) mail(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.findDraft(w, r)
+	if !ok {
+		return
+	}
+	query := r.URL.Query()
+	if query.Has("version") {
+		number, _ := strconv.ParseInt(query.Get("version"), 10, 64)
+		v, err := s.Store.DraftVersion(r.Context(), d.DraftRef, number)
+		if errors.Is(err, campaign.ErrVersionNotFound) {
+			s.web.Error(w, r, http.StatusNotFound, "gone")
+			return
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		d.Content = v.Content
+	}
+	as, err := s.readAs(r.Context(), query.Get("as"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	copied, err := campaign.Preview(d.Content, variantOf(d.Content, query.Get("lang")), recipientOf(as))
+	if err != nil {
+		copied = campaign.Copy{} // the pane beside says what is wrong
+	}
+	w.Header().Set("Content-Security-Policy", mailPolicy)
+	w.Header().Set("X-Frame-Options", "SAMEORIGIN")
+	document := copied.Framed(query.Get("dark") == "1")
+	if err := web.Render(w, http.StatusOK, s.lang(r), func(to io.Writer) error {
+		_, err := io.WriteString(to, document)
+		return err
+	}); err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+type testLine struct {
+	Address, Language, When, Reason, Reply string
+	State                                  campaign.DeliveryState
+}
+
+// testsPane shows what became of the mails that the draft was tried with.
+type testsPane struct {
+	Base, To string
+	Lines    []testLine
+	Waiting  bool
+}
+
+// mostTests is how many test mails are shown.
+const mostTests = 5
+
+func (s *site) testsPane(r *http.Request, ref campaign.DraftRef) (p testsPane, err error) {
+	p = testsPane{Base: base(ref), To: userOf(r).Email}
+	list, err := s.Store.TestMails(r.Context(), ref, mostTests)
+	for _, m := range list {
+		l := testLine{Address: string(m.Address), Language: m.Language, When: s.when(r, m.Requested), State: m.State, Reply: m.Reply}
+		if m.State == campaign.Blocked {
+			l.Reason = s.Templates.ReasonText(s.lang(r), m.Reason)
+		}
+		p.Waiting = p.Waiting || m.State == campaign.Pending
+		p.Lines = append(p.Lines, l)
+	}
+	return p, err
+}
+
+func (s *site) tests(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.findDraft(w, r)
+	if !ok {
+		return
+	}
+	p, err := s.testsPane(r, d.DraftRef)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.fragment(w, r, http.StatusOK, "composer", "tests", p)
+}
+
+// sendTest asks the workers to send the draft to an address.
+func (s *site) sendTest(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	if err := r.ParseForm(); err != nil {
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	lang := variantOf(d.Content, r.PostForm.Get("language"))
+	refuse := func(status int, problem string) { s.showStep(w, r, status, d, stepContent, lang, problem) }
+	to, err := contact.ParseAddress(r.PostForm.Get("address"))
+	if err != nil {
+		refuse(http.StatusUnprocessableEntity, s.text(r, "console.composer.test.address"))
+		return
+	}
+	only := d.Content // the other languages need not be ready
+	only.DefaultLanguage, only.Variants = lang, map[string]campaign.Variant{lang: d.Content.Variants[lang]}
+	if faults := only.Faults(); lang == "" || len(faults) > 0 {
+		problem := s.text(r, "console.composer.test.unready")
+		for _, f := range faults {
+			problem += " " + s.say(r, "console.fault."+f.Code, f.Args...)
+		}
+		refuse(http.StatusUnprocessableEntity, problem)
+		return
+	}
+	if _, err := campaign.Compile(only); err != nil {
+		refuse(http.StatusUnprocessableEntity, s.text(r, "console.composer.preview.broken"))
+		return
+	}
+	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("test mail "+actor(r)), campaign.MostTestMails, campaign.TestMailWindow, s.Now())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !allowed {
+		refuse(http.StatusTooManyRequests, s.text(r, "console.composer.test.slow"))
+		return
+	}
+	as, _ := strconv.ParseInt(r.PostForm.Get("as"), 10, 64)
+	m := campaign.TestMail{Draft: d.DraftRef, Content: d.Content, Language: lang, Contact: contact.ID(max(0, as)), Address: to, Requested: s.Now(), Actor: actor(r)}
+	if m.Contact == 0 {
+		m.As = madeUp()
+	}
+	if err := s.Store.QueueTestMail(r.Context(), m); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	query := url.Values{"lang": {lang}, "done": {"test"}}
+	if as > 0 {
+		query.Set("as", fmt.Sprint(as))
+	}
+	s.redirect(w, r, base(d.DraftRef)+"/edit/content?"+query.Encode())
+}
+
+type versionRow struct {
+	Number     int64
+	Who, When  string
+	Current    bool
+	Name, Href string
+}
+
+type versionsPage struct {
+	Ref        campaign.DraftRef
+	Base, Name string
+	Rows       []versionRow
+}
+
+// versions lists what a draft looked like.
+func (s *site) versions(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.findDraft(w, r)
+	if !ok {
+		return
+	}
+	list, err := s.Store.Versions(r.Context(), d.DraftRef)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p := versionsPage{Ref: d.DraftRef, Base: base(d.DraftRef), Name: d.Content.Name}
+	for _, v := range list {
+		p.Rows = append(p.Rows, versionRow{Number: v.Number, Who: strings.TrimPrefix(v.Actor, "user:"), When: s.when(r, v.At), Current: v.Number == d.Version,
+			Href: fmt.Sprintf("%s/versions/%d", p.Base, v.Number)})
+	}
+	s.show(w, r, http.StatusOK, "versions", navOf(d), "", p)
+}
+
+func navOf(d campaign.Draft) string {
+	if d.Template {
+		return "templates"
+	}
+	return "campaigns"
+}
+
+type versionVariant struct {
+	Code, Subject, Source, Frame, Text string
+}
+
+type versionPage struct {
+	versionsPage
+	Number, Present int64
+	Who, When       string
+	Variants        []versionVariant
+	MayRestore      bool
+}
+
+// version shows one, to be restored.
+func (s *site) version(w http.ResponseWriter, r *http.Request) {
+	if d, ok := s.findDraft(w, r); ok {
+		s.showVersion(w, r, http.StatusOK, d, "")
+	}
+}
+
+func (s *site) showVersion(w http.ResponseWriter, r *http.Request, status int, d campaign.Draft, problem string) {
+	v, ok := s.findVersion(w, r, d)
+	if !ok {
+		return
+	}
+	p := versionPage{versionsPage: versionsPage{Ref: d.DraftRef, Base: base(d.DraftRef), Name: v.Content.Name}, Number: v.Number, Present: d.Version,
+		Who: strings.TrimPrefix(v.Actor, "user:"), When: s.when(r, v.At), MayRestore: d.State == campaign.StateDraft && v.Number != d.Version}
+	for _, lang := range v.Content.Languages() {
+		written := v.Content.Variants[lang]
+		source := written.HTML
+		if isMarkdown(written) {
+			source = written.Markdown
+		}
+		p.Variants = append(p.Variants, versionVariant{lang, written.Subject, source, fmt.Sprintf("%s/mail?version=%d&lang=%s", p.Base, v.Number, url.QueryEscape(lang)), written.Text})
+	}
+	s.show(w, r, status, "version", navOf(d), problem, p)
+}
+
+func (s *site) findVersion(w http.ResponseWriter, r *http.Request, d campaign.Draft) (v campaign.Version, ok bool) {
+	number, err := strconv.ParseInt(r.PathValue("version"), 10, 64)
+	if err == nil {
+		v, err = s.Store.DraftVersion(r.Context(), d.DraftRef, number)
+	} else {
+		err = campaign.ErrVersionNotFound
+	}
+	switch {
+	case errors.Is(err, campaign.ErrVersionNotFound):
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		return v, true
+	}
+	return v, false
+}
+
+// restore makes an old version the present one. What it replaces can be restored
+// in turn.
+func (s *site) restore(w http.ResponseWriter, r *http.Request) {
+	d, ok := s.writable(w, r)
+	if !ok {
+		return
+	}
+	if err := r.ParseForm(); err != nil {
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	v, ok := s.findVersion(w, r, d)
+	if !ok {
+		return
+	}
+	written := d
+	written.Content = v.Content
+	switch problem := s.keep(r, d, &written, "restore"); {
+	case problem == conflicted:
+		s.showVersion(w, r, http.StatusConflict, d, s.text(r, "console.composer.conflict", strings.TrimPrefix(d.ChangedBy, "user:")))
+	case problem == broken:
+		s.web.Error(w, r, http.StatusServiceUnavailable, "error")
+	case problem != "" && !slices.Contains([]string{launched}, problem):
+		s.showVersion(w, r, http.StatusUnprocessableEntity, d, problem)
+	default:
+		s.redirect(w, r, base(d.DraftRef)+"/edit/content?done=restored")
+	}
+}

@@ -1,0 +1,118 @@
+// Saves what is written, shows what it looks like and what is found in it. All of
+// it works without this script too: by the buttons of the form.
+"use strict";
+(() => {
+  const form = document.querySelector("[data-autosave]");
+  const status = document.getElementById("saved");
+  if (!form || !status) return;
+
+  const editors = {};
+  for (const textarea of form.querySelectorAll("[data-editor]")) {
+    if (window.jatakEditor) editors[textarea.dataset.editor] = window.jatakEditor(textarea);
+  }
+
+  // One save at a time. What is typed meanwhile is saved after it.
+  const quiet = 700; // ms without typing
+  const patience = 1500; // ms of typing on
+  const retry = 3000;
+  let timer, since = 0, changed = false, saving = false, held = false, leaving = false;
+
+  const body = () => {
+    const data = new URLSearchParams(new FormData(form));
+    data.set("do", "stay");
+    return data;
+  };
+
+  const later = (delay) => {
+    clearTimeout(timer);
+    timer = setTimeout(save, delay);
+  };
+
+  const save = async () => {
+    if (saving || held || !changed) return;
+    saving = true;
+    changed = false;
+    since = 0;
+    status.textContent = status.dataset.saving;
+    let answer, response;
+    try {
+      response = await fetch(form.action, { method: "POST", body: body(), headers: { "X-Autosave": "1" }, redirect: "error" });
+      answer = await response.json();
+    } catch {
+      // The server is away: what is written stays here, and is tried again.
+    }
+    saving = false;
+    if (!response || !answer) {
+      changed = true;
+      status.textContent = status.dataset.failed;
+      later(retry);
+      return;
+    }
+    status.textContent = answer.text;
+    if (response.ok) {
+      form.elements.version.value = answer.version;
+      if (changed) later(quiet);
+      else refresh();
+      return;
+    }
+    changed = true;
+    if (response.status === 409) conflict(answer);
+  };
+
+  const banner = document.getElementById("conflict");
+  const conflict = (answer) => {
+    held = true;
+    status.textContent = "";
+    banner.querySelector("p").textContent = answer.text;
+    banner.hidden = false;
+    banner.querySelector("[data-overwrite]").onclick = () => {
+      form.elements.version.value = answer.version;
+      banner.hidden = true;
+      held = false;
+      save();
+    };
+  };
+
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "new_language" || event.target.name === "copy") return;
+    const now = Date.now();
+    if (!changed) since = now;
+    changed = true;
+    later(Math.max(0, Math.min(quiet, since + patience - now)));
+  });
+  form.addEventListener("submit", () => {
+    clearTimeout(timer);
+    leaving = true;
+    held = true; // the form itself saves
+  });
+  window.addEventListener("pagehide", () => {
+    if (changed && !leaving && !held) fetch(form.action, { method: "POST", body: body(), headers: { "X-Autosave": "1" }, keepalive: true });
+  });
+  // A page from the browser's memory may hold an old version.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
+  // What is shown beside the text follows what is saved.
+  const refresh = () => {
+    const preview = document.getElementById("preview-form");
+    if (preview) htmx.trigger(preview, "refresh");
+    const findings = document.getElementById("findings");
+    if (findings) htmx.ajax("GET", findings.dataset.findings, { target: "#findings", swap: "outerHTML" });
+  };
+
+  // A finding leads to its line.
+  document.addEventListener("click", (event) => {
+    const place = event.target.closest("[data-line]");
+    if (!place) return;
+    const editor = editors[place.dataset.part];
+    if (editor) {
+      editor.go(Number(place.dataset.line));
+      editor.host.scrollIntoView({ block: "center" });
+    } else if (place.dataset.part === "text") {
+      const text = form.elements.text;
+      text.closest("details").open = true;
+      text.focus();
+    }
+  });
+})();
