@@ -56,11 +56,13 @@ type Audience struct {
 	Source   gating.Source `json:"source,omitempty"`   // how that basis came, such as migration
 	// ExpiringDays picks those whose consent expires within so many days.
 	ExpiringDays int `json:"expiring_days,omitempty"`
+	// Filter picks by conditions, beside what is above.
+	Filter *contact.Filter `json:"filter,omitempty"`
 }
 
 // Selection returns the contacts that are meant at a time.
 func (a Audience) Selection(now time.Time) contact.Selection {
-	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source)}
+	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source), Filter: a.Filter}
 	if a.ExpiringDays > 0 {
 		s.ExpiresBefore = now.AddDate(0, 0, a.ExpiringDays)
 	}
@@ -215,6 +217,11 @@ func (c Content) Validate() error {
 	}
 	if a := c.Audience; a.Basis != "" && !contact.IsKey(a.Basis) {
 		add("audience.basis is a legal basis such as consent, or none, not %q", a.Basis)
+	}
+	if f := c.Audience.Filter; f != nil {
+		if err := f.Validate(); err != nil {
+			add("audience.filter: %w", err)
+		}
 	}
 	if len(c.Variants) == 0 {
 		add("variants is empty; write the mail in at least one language")

@@ -25,7 +25,7 @@ func (s *site) contacts(w http.ResponseWriter, r *http.Request) {
 	p := contactsPage{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	if words := strings.Fields(p.Query); len(words) > 0 && utf8.ValidString(p.Query) && !strings.ContainsRune(p.Query, 0) {
 		var err error
-		if p.Found, err = s.Store.SearchContacts(r.Context(), words[:min(len(words), 8)], mostFound+1); err != nil {
+		if p.Found, err = s.Store.SearchContacts(r.Context(), words[:min(len(words), 8)], 0, mostFound+1); err != nil {
 			s.fail(w, r, err)
 			return
 		}

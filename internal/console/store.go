@@ -36,7 +36,7 @@ type Store interface {
 	Resume(ctx context.Context, id campaign.ID) error
 	Cancel(ctx context.Context, id campaign.ID, now time.Time) error
 
-	SearchContacts(ctx context.Context, words []string, limit int) ([]contact.Contact, error)
+	SearchContacts(ctx context.Context, words []string, after contact.ID, limit int) ([]contact.Contact, error)
 	People(ctx context.Context, ids []contact.ID) iter.Seq2[contact.Contact, error]
 	Recipient(ctx context.Context, id contact.ID, t gating.SubscriptionType) (contact.Recipient, error)
 	Events(ctx context.Context, id contact.ID) ([]contact.Event, error)
