@@ -68,17 +68,22 @@ func (s *Set) readWords() error {
 		return err
 	}
 	for _, name := range names {
-		raw, err := files.ReadFile(name)
-		if err != nil {
+		code := strings.TrimSuffix(path.Base(name), ".json")
+		s.words[code] = map[string]string{}
+		s.codes = append(s.codes, code)
+		if err := s.addWords(code, name); err != nil {
 			return err
 		}
-		var words map[string]string
-		if err := json.Unmarshal(raw, &words); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	}
+	// The console's words are in a file for each section and language.
+	if names, err = fs.Glob(files, "strings/console/*.*.json"); err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, code, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".json"), ".")
+		if err := s.addWords(code, name); err != nil {
+			return err
 		}
-		code := strings.TrimSuffix(path.Base(name), ".json")
-		s.words[code] = words
-		s.codes = append(s.codes, code)
 	}
 	byName := collate.New(language.Und)
 	slices.SortFunc(s.codes, func(a, b string) int {
@@ -102,6 +107,29 @@ func (s *Set) readWords() error {
 	return nil
 }
 
+// addWords reads a file of words into a language. A key stands in one file.
+func (s *Set) addWords(code, name string) error {
+	raw, err := files.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var words map[string]string
+	if err := json.Unmarshal(raw, &words); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	known := s.words[code]
+	if known == nil {
+		return fmt.Errorf("%s: there is no language %q", name, code)
+	}
+	for key, text := range words {
+		if _, twice := known[key]; twice {
+			return fmt.Errorf("%s: %q is in another file too", name, key)
+		}
+		known[key] = text
+	}
+	return nil
+}
+
 func (s *Set) readAssets() error {
 	return fs.WalkDir(files, "static", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -112,7 +140,9 @@ func (s *Set) readAssets() error {
 			return err
 		}
 		kinds := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
-		s.addAsset(path.Base(name), kinds[path.Ext(name)], content)
+		if kind := kinds[path.Ext(name)]; kind != "" { // licences are not served
+			s.addAsset(path.Base(name), kind, content)
+		}
 		return nil
 	})
 }
@@ -191,12 +221,16 @@ func (s *Set) Text(lang, key string, args ...any) string {
 // the language asks for (Unicode CLDR): one, few, many and so on are keys of
 // their own, and other is the form for what has none.
 func (s *Set) Count(lang, key string, n int) string {
+	return s.Text(lang, s.pluralKey(lang, key, n), n)
+}
+
+func (s *Set) pluralKey(lang, key string, n int) string {
 	forms := map[plural.Form]string{plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many"}
 	form := forms[plural.Cardinal.MatchPlural(language.Make(lang), n, 0, 0, 0, 0)]
 	if _, ok := s.words[lang][key+"."+form]; !ok {
 		form = "other"
 	}
-	return s.Text(lang, key+"."+form, n)
+	return key + "." + form
 }
 
 // direction is where a language's lines run to: ltr or rtl.
@@ -372,31 +406,6 @@ func (s *Set) Notice(m NoticeMail) (subject, text, html string, err error) {
 	return parts.Subject, text, b.String(), nil
 }
 
-// ConsolePage is a page of the staff's site.
-type ConsolePage struct {
-	Language string
-	User     string // "" before login
-	Nav      string // campaigns, contacts or settings
-	Problem  string // what went wrong, as a sentence
-	Done     string // the key of what was done
-	Values   any    // what the page shows
-}
-
-// Console renders a page of the staff's site by its name.
-func (s *Set) Console(w io.Writer, name string, p ConsolePage) error {
-	t := s.console[name]
-	if t == nil {
-		return fmt.Errorf("there is no console page %q", name)
-	}
-	var b bytes.Buffer
-	err := t.ExecuteTemplate(&b, "frame.html", page{Values: p.Values, Console: p, Frame: Frame{Language: p.Language}, set: s})
-	if err != nil {
-		return fmt.Errorf("render console page %s: %w", name, err)
-	}
-	_, err = w.Write(b.Bytes())
-	return err
-}
-
 // page is what a template sees: the values, and the words of one language.
 type page struct {
 	Values  any
@@ -433,14 +442,6 @@ func (p page) Languages() (list []LanguageLink) {
 	}
 	return list
 }
-
-// StaffLanguages lists the languages that the console is in.
-func (p page) StaffLanguages() (list []LanguageLink) {
-	return slices.DeleteFunc(p.Languages(), func(l LanguageLink) bool { return !slices.Contains(StaffLanguages(), l.Code) })
-}
-
-// StaffLanguages returns the languages that the console is in.
-func StaffLanguages() []string { return []string{"en", "da"} }
 
 // render renders into a buffer first: a page comes whole or not at all.
 func (s *Set) render(w io.Writer, name string, f Frame, values any) error {

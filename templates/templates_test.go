@@ -2,11 +2,13 @@ package templates
 
 import (
 	"bytes"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/brand"
@@ -112,24 +114,57 @@ func TestEveryReasonHasWords(t *testing.T) {
 	}
 }
 
-var used = regexp.MustCompile(`\.T "([a-z._]+)"`)
+var (
+	// A key that a page names whole, and one that it puts a name behind.
+	used       = regexp.MustCompile(`\.(?:T|Count) "([a-z0-9._-]+)"`)
+	usedPrefix = regexp.MustCompile(`\(print "([a-z0-9._-]+)"`)
+)
 
 func TestPagesAskForWordsThatAreThere(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	names, err := files.ReadDir("pages")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("pages: %v, %v", names, err)
-	}
-	for _, name := range names {
-		page, err := files.ReadFile("pages/" + name.Name())
-		if err != nil {
-			t.Fatal(err)
+	known := slices.Sorted(maps.Keys(s.words[DefaultLanguage]))
+	for _, folder := range []string{"pages", "console"} {
+		names, err := files.ReadDir(folder)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", folder, names, err)
 		}
-		for _, m := range used.FindAllStringSubmatch(string(page), -1) {
-			if key := m[1]; !strings.HasSuffix(key, ".") && s.Text(DefaultLanguage, key) == key {
-				t.Errorf("%s asks for %q, which no language has", name.Name(), key)
+		for _, name := range names {
+			page, err := files.ReadFile(folder + "/" + name.Name())
+			if err != nil {
+				t.Fatal(err)
 			}
+			for _, m := range used.FindAllStringSubmatch(string(page), -1) {
+				key := m[1]
+				if strings.HasPrefix(m[0], ".Count") {
+					key += ".other"
+				}
+				if !slices.Contains(known, key) {
+					t.Errorf("%s/%s asks for %q, which no language has", folder, name.Name(), key)
+				}
+			}
+			for _, m := range usedPrefix.FindAllStringSubmatch(string(page), -1) {
+				if strings.Contains(m[1], ".") && !slices.ContainsFunc(known, func(key string) bool { return strings.HasPrefix(key, m[1]) }) {
+					t.Errorf("%s/%s asks for %q..., which no language has", folder, name.Name(), m[1])
+				}
+			}
+		}
+	}
+}
+
+func TestNumbersAndTimesAreWrittenAsTheLanguageDoes(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 25, 14, 5, 0, 0, time.UTC)
+	for _, test := range []struct{ lang, got, want string }{
+		{"en", Number("en", 1234567), "1,234,567"}, {"da", Number("da", 1234567), "1.234.567"},
+		{"en", Decimal("en", 2.5), "2.5"}, {"da", Decimal("da", 2.5), "2,5"},
+		{"en", Time("en", at), "25 Nov 2026, 14:05"}, {"da", Time("da", at), "25. nov. 2026 kl. 14.05"},
+		{"da", Date("da", at.AddDate(0, -6, 0)), "25. maj 2026"}, {"en", Date("en", at), "25 Nov 2026"},
+		{"en", Share("en", 1, 8), "12.5 %"}, {"da", Share("da", 1, 8), "12,5 %"}, {"en", Share("en", 0, 8), "0 %"}, {"en", Share("en", 8, 8), "100 %"},
+		{"en", Share("en", 999_999, 1_000_000), "> 99.9 %"}, {"en", Share("en", 1, 1_000_000), "< 0.1 %"}, {"en", Share("en", 0, 0), ""},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: %q, want %q", test.lang, test.got, test.want)
 		}
 	}
 }

@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"internal/postgres":              {"gating", "internal/brand", "internal/contact", "internal/campaign", "internal/staff"},
 	"internal/postgres/postgrestest": {"internal/postgres", "internal/embedded"},
 	"internal/staff":                 {},
-	"internal/console":               {"gating", "templates", "internal/contact", "internal/campaign", "internal/staff", "internal/web"},
+	"internal/console":               {"gating", "linkrewrite", "templates", "internal/brand", "internal/managelink", "internal/legacycsv", "internal/contact", "internal/campaign", "internal/staff", "internal/web"},
 	"internal/preferences":           {"gating", "templates", "internal/contact", "internal/managelink", "internal/pace", "internal/web"},
 	"internal/upgrade":               {"gating", "linkrewrite", "internal/contact", "internal/campaign", "internal/legacycsv"},
 	"cmd/jatak":                      nil, // all

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // a machine may have none
 
 	"github.com/alecthomas/kong"
 

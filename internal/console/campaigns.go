@@ -1,36 +1,45 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
-// number writes a count as the reader's language does.
-func (s *site) number(r *http.Request, n int64) string {
-	tag, err := language.Parse(s.lang(r))
-	if err != nil {
-		tag = language.English
-	}
-	return message.NewPrinter(tag).Sprintf("%d", n)
+// campaignStore is what the pages about campaigns show and do.
+type campaignStore interface {
+	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
+	Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error)
+	Books(ctx context.Context, id campaign.ID) (campaign.Report, error)
+	Verdicts(ctx context.Context, id campaign.ID) (map[gating.Reason]int64, error)
+	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
+	// Schedule freezes a draft; the workers launch it at its time.
+	Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error
+	Unschedule(ctx context.Context, id campaign.ID) error
+	Pause(ctx context.Context, id campaign.ID, reason string) error
+	Resume(ctx context.Context, id campaign.ID) error
+	Cancel(ctx context.Context, id campaign.ID, now time.Time) error
 }
 
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
+func (s *site) campaignRoutes() []route {
+	return []route{
+		{pattern: "GET /{$}", role: staff.Viewer, handle: s.campaigns},
+		{pattern: "GET /campaigns/{id}", role: staff.Viewer, handle: s.campaign},
+		{pattern: "GET /campaigns/{id}/events", role: staff.Viewer, handle: s.events},
+		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
+		{pattern: "POST /campaigns/{id}/{action}", role: staff.Marketer, handle: s.act},
 	}
-	return t.UTC().Format("2006-01-02 15:04") + " UTC"
 }
 
 type campaignRow struct {
@@ -51,9 +60,9 @@ func (s *site) campaigns(w http.ResponseWriter, r *http.Request) {
 	}
 	var rows []campaignRow
 	for i, c := range list {
-		row := campaignRow{ID: c.ID, Name: c.Name, State: c.State, When: when(c.Created)}
+		row := campaignRow{ID: c.ID, Name: c.Name, State: c.State, When: s.when(r, c.Created)}
 		if !c.Launched.IsZero() {
-			row.When = when(c.Launched)
+			row.When = s.when(r, c.Launched)
 		}
 		if !c.Launched.IsZero() && i < mostListed {
 			books, err := s.Store.Books(r.Context(), c.ID)
@@ -110,7 +119,7 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 		Launched: !c.Launched.IsZero(), Note: c.PauseReason}
 	p.Live = p.Launched && !c.State.Ended()
 	if c.State == campaign.StateScheduled {
-		p.Note = when(c.Scheduled)
+		p.Note = s.when(r, c.Scheduled)
 	}
 	if c.State == campaign.StateDraft {
 		for _, problem := range campaign.Check(c.Content) {

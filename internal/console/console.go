@@ -5,14 +5,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -44,51 +43,48 @@ type Route struct {
 	Role    staff.Role
 }
 
-// Routes lists them all.
-func Routes() []Route {
-	return []Route{
-		{"GET /login", ""}, {"POST /login", ""}, {"GET /setup/{token}", ""}, {"POST /setup/{token}", ""},
-		{"POST /language", ""}, {"GET /static/{name}", ""}, {"GET /healthz", ""},
-		{"POST /logout", staff.Viewer},
-		{"GET /{$}", staff.Viewer}, {"GET /campaigns/{id}", staff.Viewer}, {"GET /campaigns/{id}/events", staff.Viewer},
-		{"GET /campaigns/{id}/report", staff.Viewer},
-		{"POST /campaigns/{id}/{action}", staff.Marketer},
-		{"GET /contacts", staff.Officer}, {"GET /contacts/{id}", staff.Officer}, {"POST /contacts/{id}/emarketing", staff.Officer},
-		{"GET /settings", staff.Viewer}, {"POST /settings", staff.Administrator},
-	}
+// route is a Route with who answers. A body is bounded to that of web, unless
+// the route says more.
+type route struct {
+	pattern string
+	role    staff.Role
+	handle  http.HandlerFunc
+	body    int64
 }
 
-func (s *site) handlers() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		"GET /login": s.login, "POST /login": s.doLogin, "GET /setup/{token}": s.setup, "POST /setup/{token}": s.doSetup,
-		"POST /language": s.language, "GET /static/{name}": web.Static(s.Templates).ServeHTTP, "GET /healthz": s.health,
-		"POST /logout": s.logout,
-		"GET /{$}":     s.campaigns, "GET /campaigns/{id}": s.campaign, "GET /campaigns/{id}/events": s.events,
-		"GET /campaigns/{id}/report": s.report, "POST /campaigns/{id}/{action}": s.act,
-		"GET /contacts": s.contacts, "GET /contacts/{id}": s.contact, "POST /contacts/{id}/emarketing": s.emarketing,
-		"GET /settings": s.settings, "POST /settings": s.set,
+// mostBody is the largest body that a route may ask for.
+const mostBody = 512 << 20
+
+// routes is the whole site: the sections' tables one after the other.
+func (s *site) routes() []route {
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.settingRoutes())
+}
+
+// Routes lists all pages and actions.
+func Routes() (list []Route) {
+	for _, r := range (&site{}).routes() {
+		list = append(list, Route{r.pattern, r.role})
 	}
+	return list
 }
 
 // New returns the site.
 func New(o Options) (http.Handler, error) {
-	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Scripts: true}}
+	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Scripts: true, MaxBody: mostBody}}
 	mux := http.NewServeMux()
-	handlers := s.handlers()
-	for _, r := range Routes() {
-		handler := handlers[r.Pattern]
-		if handler == nil {
-			return nil, errors.New("console: no handler for " + r.Pattern)
-		}
-		mux.Handle(r.Pattern, s.guarded(r.Role, handler))
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, s.guarded(r))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.web.Error(w, r, http.StatusNotFound, "gone") })
 	// Requests that change something come from our own pages only.
 	return s.web.Secure(http.NewCrossOriginProtection().Handler(mux)), nil
 }
 
-// userKey is where a request's user is kept.
-type userKey struct{}
+// userKey and zoneKey are where a request's user and their time zone are kept.
+type (
+	userKey struct{}
+	zoneKey struct{}
+)
 
 func userOf(r *http.Request) staff.User {
 	u, _ := r.Context().Value(userKey{}).(staff.User)
@@ -101,26 +97,32 @@ func actor(r *http.Request) string { return "user:" + userOf(r).Email }
 const cookie = "jatak_session"
 
 // guarded lets through who is logged in and has the role.
-func (s *site) guarded(role staff.Role, h http.HandlerFunc) http.Handler {
+func (s *site) guarded(to route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(to.body, web.MaxBody))
 		user, err := s.user(r)
 		switch {
 		case err == nil:
-			r = r.WithContext(context.WithValue(r.Context(), userKey{}, user))
+			zone, err := s.zone(r.Context())
+			if err != nil {
+				s.fail(w, r, err)
+				return
+			}
+			r = r.WithContext(context.WithValue(context.WithValue(r.Context(), userKey{}, user), zoneKey{}, zone))
 		case !errors.Is(err, staff.ErrNotFound):
 			s.fail(w, r, err)
 			return
 		}
 		switch {
-		case role == "":
+		case to.role == "":
 		case user.ID == 0:
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			s.redirect(w, r, "/login")
 			return
-		case !user.Role.May(role):
+		case !user.Role.May(to.role):
 			s.web.Error(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
-		h(w, r)
+		to.handle(w, r)
 	})
 }
 
@@ -157,165 +159,79 @@ func (s *site) text(r *http.Request, key string, args ...any) string {
 	return s.Templates.Text(s.lang(r), key, args...)
 }
 
+// number writes a count, and when a time, as the reader's language does. Pages
+// can do so themselves: .Number and .Time.
+func (s *site) number(r *http.Request, n int64) string { return templates.Number(s.lang(r), n) }
+
+func (s *site) when(r *http.Request, t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return templates.Time(s.lang(r), t.In(zoneOf(r)))
+}
+
+// page is the frame of a page: who reads it, in which language and time zone.
+func (s *site) page(r *http.Request, nav, problem string, values any) templates.ConsolePage {
+	user := userOf(r)
+	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r)}
+	for _, role := range staff.Roles() {
+		if user.Role.May(role) {
+			p.May = append(p.May, string(role))
+		}
+	}
+	// The key of what was done is a word in the address; one that nobody wrote
+	// says nothing.
+	if done := "console.done." + r.URL.Query().Get("done"); s.Templates.Text(p.Language, done) != done {
+		p.Done = done
+	}
+	return p
+}
+
+// zoneOf is the time zone that the user is told times in.
+func zoneOf(r *http.Request) *time.Location {
+	if zone, ok := r.Context().Value(zoneKey{}).(*time.Location); ok {
+		return zone
+	}
+	return time.UTC
+}
+
+// zone reads it: the installation's.
+func (s *site) zone(ctx context.Context) (*time.Location, error) {
+	name, err := s.Store.Setting(ctx, contact.SettingTimeZone)
+	if err != nil {
+		return nil, err
+	}
+	return time.LoadLocation(name)
+}
+
 // show renders a page; problem is a sentence, or "".
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name, nav, problem string, values any) {
-	p := templates.ConsolePage{Language: s.lang(r), User: userOf(r).Email, Nav: nav, Problem: problem, Values: values}
-	switch done := r.URL.Query().Get("done"); done {
-	case "saved", "launched", "changed":
-		p.Done = "console.done." + done
-	}
+	p := s.page(r, nav, problem, values)
 	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.Console(to, name, p) }); err != nil {
 		s.fail(w, r, err)
 	}
 }
 
-func (s *site) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode, MaxAge: int(life.Seconds())}
-	if life < 0 {
-		c.MaxAge = -1
-	}
-	http.SetCookie(w, c)
-}
-
-type loginPage struct {
-	Email   string
-	Invited bool
-}
-
-func (s *site) login(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "login", "", "", loginPage{})
-}
-
-// Bounds of guessing at a password.
-const (
-	mostLogins  = 10
-	loginWindow = 15 * time.Minute
-)
-
-// nobody is a hash that no password has: an unknown address takes as long.
-const nobody = ""
-
-func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
-		return
-	}
-	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("email")))
-	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("login "+email), mostLogins, loginWindow, s.Now())
-	if err != nil {
+// fragment renders a part of a page, which its file defines.
+func (s *site) fragment(w http.ResponseWriter, r *http.Request, status int, name, part string, values any) {
+	p := s.page(r, "", "", values)
+	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.ConsoleFragment(to, name, part, p) }); err != nil {
 		s.fail(w, r, err)
-		return
-	}
-	if !allowed {
-		s.show(w, r, http.StatusTooManyRequests, "login", "", s.text(r, "console.slow"), loginPage{Email: email})
-		return
-	}
-	user, err := s.Store.UserByEmail(r.Context(), email)
-	if err != nil && !errors.Is(err, staff.ErrNotFound) {
-		s.fail(w, r, err)
-		return
-	}
-	hash := nobody
-	if err == nil {
-		hash = user.PasswordHash
-	}
-	if !staff.CheckPassword(hash, r.PostForm.Get("password")) {
-		s.show(w, r, http.StatusUnauthorized, "login", "", s.text(r, "console.wrong"), loginPage{Email: email})
-		return
-	}
-	s.enter(w, r, user)
-}
-
-// enter begins a session, under a token of its own.
-func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User) {
-	token, hash := staff.NewToken()
-	if err := s.Store.StartSession(r.Context(), user.ID, hash, s.Now()); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.setCookie(w, cookie, token, staff.SessionLife)
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func (s *site) logout(w http.ResponseWriter, r *http.Request) {
-	if c, err := r.Cookie(cookie); err == nil {
-		if err := s.Store.EndSession(r.Context(), staff.HashToken(c.Value)); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-	}
-	s.setCookie(w, cookie, "", -1)
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-// setup lets who is invited choose a password.
-func (s *site) setup(w http.ResponseWriter, r *http.Request) {
-	email, _, err := s.Store.Invitation(r.Context(), staff.HashToken(r.PathValue("token")), s.Now())
-	switch {
-	case errors.Is(err, staff.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
-	case err != nil:
-		s.fail(w, r, err)
-	default:
-		s.show(w, r, http.StatusOK, "setup", "", "", loginPage{Email: email, Invited: email != ""})
 	}
 }
 
-func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
-		return
-	}
-	hash := staff.HashToken(r.PathValue("token"))
-	invited, _, err := s.Store.Invitation(r.Context(), hash, s.Now())
-	if errors.Is(err, staff.ErrNotFound) {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
-		return
-	}
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	page := loginPage{Email: r.PostForm.Get("email"), Invited: invited != ""}
-	address, err := contact.ParseAddress(page.Email)
-	var password string
-	if err == nil {
-		password, err = staff.HashPassword(r.PostForm.Get("password"))
-	}
-	if err != nil {
-		s.show(w, r, http.StatusBadRequest, "setup", "", err.Error(), page)
-		return
-	}
-	user := staff.User{Email: string(address), PasswordHash: password, Language: s.lang(r)}
-	err = s.Store.AcceptInvitation(r.Context(), hash, user, s.Now())
-	if err == nil {
-		user, err = s.Store.UserByEmail(r.Context(), user.Email)
-	}
-	switch {
-	case errors.Is(err, staff.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
-	case err != nil:
-		s.fail(w, r, err)
-	default:
-		s.enter(w, r, user)
-	}
-}
+// partial reports whether htmx asks, and puts what it gets in the place of a part
+// of the page. Without JavaScript the whole page is asked for.
+func partial(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
 
-// language switches the language, for the user or, before login, the browser.
-func (s *site) language(w http.ResponseWriter, r *http.Request) {
-	lang := s.Templates.Match(r.PostFormValue("lang"))
-	if user := userOf(r); user.ID != 0 {
-		if err := s.Store.SetUserLanguage(r.Context(), user.ID, lang); err != nil {
-			s.fail(w, r, err)
-			return
-		}
+// redirect leads to another page, also when htmx asks.
+func (s *site) redirect(w http.ResponseWriter, r *http.Request, path string) {
+	if partial(r) {
+		w.Header().Set("HX-Redirect", path)
+		w.WriteHeader(http.StatusNoContent)
+		return
 	}
-	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
-	back := "/"
-	if from, err := url.Parse(r.Referer()); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") {
-		back = from.Path
-	}
-	http.Redirect(w, r, back, http.StatusSeeOther)
+	http.Redirect(w, r, path, http.StatusSeeOther)
 }
 
 func (s *site) health(w http.ResponseWriter, r *http.Request) {
@@ -324,38 +240,4 @@ func (s *site) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")
-}
-
-// settingsRow is a line of the settings page.
-type settingsRow struct {
-	Name  gating.Setting
-	Value string
-	May   bool
-}
-
-func (s *site) settings(w http.ResponseWriter, r *http.Request) {
-	s.showSettings(w, r, http.StatusOK, "")
-}
-
-func (s *site) showSettings(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	var rows []settingsRow
-	for _, setting := range s.Settings {
-		value, err := s.Store.Setting(r.Context(), setting.Name)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		rows = append(rows, settingsRow{setting.Name, value, userOf(r).Role.May(staff.Administrator)})
-	}
-	s.show(w, r, status, "settings", "settings", problem, rows)
-}
-
-func (s *site) set(w http.ResponseWriter, r *http.Request) {
-	name, value := gating.Setting(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("value"))
-	if err := s.Store.Set(r.Context(), name, value, actor(r), s.Now()); err != nil {
-		// What is wrong with the value is told in a sentence.
-		s.showSettings(w, r, http.StatusBadRequest, err.Error())
-		return
-	}
-	http.Redirect(w, r, "/settings?done=saved", http.StatusSeeOther)
 }

@@ -1,16 +1,38 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
+
+// contactStore is what the pages about people show and change.
+type contactStore interface {
+	SearchContacts(ctx context.Context, words []string, after contact.ID, limit int) ([]contact.Contact, error)
+	People(ctx context.Context, ids []contact.ID) iter.Seq2[contact.Contact, error]
+	Recipient(ctx context.Context, id contact.ID, t gating.SubscriptionType) (contact.Recipient, error)
+	Events(ctx context.Context, id contact.ID) ([]contact.Event, error)
+	Dossier(ctx context.Context, id contact.ID, actor string, now time.Time) (contact.Dossier, error)
+	ChangeBasis(ctx context.Context, change contact.BulkChange) (contact.BulkResult, error)
+}
+
+func (s *site) contactRoutes() []route {
+	return []route{
+		{pattern: "GET /contacts", role: staff.Officer, handle: s.contacts},
+		{pattern: "GET /contacts/{id}", role: staff.Officer, handle: s.contact},
+		{pattern: "POST /contacts/{id}/emarketing", role: staff.Officer, handle: s.emarketing},
+	}
+}
 
 type contactsPage struct {
 	Query string
@@ -103,10 +125,10 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 		p.Steps = append(p.Steps, row)
 	}
 	for _, e := range d.ConsentEvents {
-		p.Events = append(p.Events, []string{when(e.At), string(e.Purpose), string(e.From) + " → " + string(e.To), string(e.Source), e.Actor, e.Wording, e.Comment})
+		p.Events = append(p.Events, []string{s.when(r, e.At), string(e.Purpose), string(e.From) + " → " + string(e.To), string(e.Source), e.Actor, e.Wording, e.Comment})
 	}
 	for _, m := range d.Mails {
-		p.Mails = append(p.Mails, []string{when(m.At), m.Name, m.State, s.Templates.ReasonText(lang, m.Reason)})
+		p.Mails = append(p.Mails, []string{s.when(r, m.At), m.Name, m.State, s.Templates.ReasonText(lang, m.Reason)})
 	}
 	return p, nil
 }

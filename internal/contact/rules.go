@@ -21,6 +21,7 @@ const (
 	SettingPostalAddress  gating.Setting = "postal-address"
 	SettingSendPace       gating.Setting = "send-pace"
 	SettingFailureLimit   gating.Setting = "failure-limit"
+	SettingTimeZone       gating.Setting = "time-zone"
 )
 
 // Rules are those settings.
@@ -38,8 +39,9 @@ type Rules struct {
 	SenderName    string
 	SenderAddress Address
 	PostalAddress string
-	SendPace      float64 // mails a second of all campaigns together; 0: as fast as can be
-	FailureLimit  int     // percent of failures that pauses a campaign; 0: none does
+	SendPace      float64        // mails a second of all campaigns together; 0: as fast as can be
+	FailureLimit  int            // percent of failures that pauses a campaign; 0: none does
+	TimeZone      *time.Location // that the console tells times in
 }
 
 // RuleDefaults lists every such setting.
@@ -54,6 +56,7 @@ func RuleDefaults() []gating.SettingDefault {
 		{Name: SettingPostalAddress},
 		{Name: SettingSendPace, Default: "unlimited"},
 		{Name: SettingFailureLimit, Default: "20"},
+		{Name: SettingTimeZone, Default: "UTC"},
 	}
 }
 
@@ -139,6 +142,12 @@ func (r *Rules) Set(name gating.Setting, value string) error {
 		} else {
 			r.PostalAddress = value
 		}
+	case SettingTimeZone:
+		zone, err := time.LoadLocation(value)
+		if err != nil || value == "" || value == "Local" {
+			return fmt.Errorf("%s is a zone of the IANA list such as Europe/Copenhagen, not %q", name, value)
+		}
+		r.TimeZone = zone
 	default:
 		return fmt.Errorf("there is no setting %q", name)
 	}

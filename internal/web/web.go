@@ -5,6 +5,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,10 @@ type Site struct {
 	Words *templates.Set
 	Log   *slog.Logger
 	Base  string // the path that the site lives under, without a slash at the end
-	// Scripts lets pages run the site's own scripts, and nothing inline.
+	// MaxBody is the largest request body in bytes; 0: MaxBody of this package.
+	MaxBody int64
+	// Scripts lets pages run the site's own scripts, and nothing inline, and frame
+	// its own pages.
 	Scripts bool
 }
 
@@ -88,7 +92,7 @@ func (s Site) Secure(h http.Handler) http.Handler {
 		header := w.Header()
 		header.Set("Content-Security-Policy", policy)
 		if s.Scripts {
-			header.Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'")
+			header.Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'; frame-src 'self'")
 		}
 		header.Set("Referrer-Policy", "no-referrer") // the address of the page is its key
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -98,7 +102,7 @@ func (s Site) Secure(h http.Handler) http.Handler {
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		header.Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(s.MaxBody, MaxBody))
 		recorded := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
 			if failure := recover(); failure != nil {

@@ -1,0 +1,190 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/internal/web"
+)
+
+// accessStore is what getting in needs.
+type accessStore interface {
+	HasStaff(ctx context.Context) (bool, error)
+	Invitation(ctx context.Context, hash []byte, now time.Time) (email string, role staff.Role, err error)
+	AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error
+	UserByEmail(ctx context.Context, email string) (staff.User, error)
+	UserBySession(ctx context.Context, hash []byte, now time.Time) (staff.User, error)
+	StartSession(ctx context.Context, user int64, hash []byte, now time.Time) error
+	EndSession(ctx context.Context, hash []byte) error
+	SetUserLanguage(ctx context.Context, user int64, language string) error
+	// Attempt counts an attempt, and reports whether there were fewer than most.
+	Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (bool, error)
+}
+
+func (s *site) accessRoutes() []route {
+	return []route{
+		{pattern: "GET /login", handle: s.login},
+		{pattern: "POST /login", handle: s.doLogin},
+		{pattern: "POST /logout", role: staff.Viewer, handle: s.logout},
+		{pattern: "GET /setup/{token}", handle: s.setup},
+		{pattern: "POST /setup/{token}", handle: s.doSetup},
+		{pattern: "POST /language", handle: s.language},
+		{pattern: "GET /static/{name}", handle: web.Static(s.Templates).ServeHTTP},
+		{pattern: "GET /healthz", handle: s.health},
+	}
+}
+
+func (s *site) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode, MaxAge: int(life.Seconds())}
+	if life < 0 {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+type loginPage struct {
+	Email   string
+	Invited bool
+}
+
+func (s *site) login(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, "login", "", "", loginPage{})
+}
+
+// Bounds of guessing at a password.
+const (
+	mostLogins  = 10
+	loginWindow = 15 * time.Minute
+)
+
+// nobody is a hash that no password has: an unknown address takes as long.
+const nobody = ""
+
+func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("email")))
+	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("login "+email), mostLogins, loginWindow, s.Now())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !allowed {
+		s.show(w, r, http.StatusTooManyRequests, "login", "", s.text(r, "console.slow"), loginPage{Email: email})
+		return
+	}
+	user, err := s.Store.UserByEmail(r.Context(), email)
+	if err != nil && !errors.Is(err, staff.ErrNotFound) {
+		s.fail(w, r, err)
+		return
+	}
+	hash := nobody
+	if err == nil {
+		hash = user.PasswordHash
+	}
+	if !staff.CheckPassword(hash, r.PostForm.Get("password")) {
+		s.show(w, r, http.StatusUnauthorized, "login", "", s.text(r, "console.wrong"), loginPage{Email: email})
+		return
+	}
+	s.enter(w, r, user)
+}
+
+// enter begins a session, under a token of its own.
+func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User) {
+	token, hash := staff.NewToken()
+	if err := s.Store.StartSession(r.Context(), user.ID, hash, s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.setCookie(w, cookie, token, staff.SessionLife)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *site) logout(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(cookie); err == nil {
+		if err := s.Store.EndSession(r.Context(), staff.HashToken(c.Value)); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	s.setCookie(w, cookie, "", -1)
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// setup lets who is invited choose a password.
+func (s *site) setup(w http.ResponseWriter, r *http.Request) {
+	email, _, err := s.Store.Invitation(r.Context(), staff.HashToken(r.PathValue("token")), s.Now())
+	switch {
+	case errors.Is(err, staff.ErrNotFound):
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.show(w, r, http.StatusOK, "setup", "", "", loginPage{Email: email, Invited: email != ""})
+	}
+}
+
+func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	hash := staff.HashToken(r.PathValue("token"))
+	invited, _, err := s.Store.Invitation(r.Context(), hash, s.Now())
+	if errors.Is(err, staff.ErrNotFound) {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	page := loginPage{Email: r.PostForm.Get("email"), Invited: invited != ""}
+	address, err := contact.ParseAddress(page.Email)
+	var password string
+	if err == nil {
+		password, err = staff.HashPassword(r.PostForm.Get("password"))
+	}
+	if err != nil {
+		s.show(w, r, http.StatusBadRequest, "setup", "", err.Error(), page)
+		return
+	}
+	user := staff.User{Email: string(address), PasswordHash: password, Language: s.lang(r)}
+	err = s.Store.AcceptInvitation(r.Context(), hash, user, s.Now())
+	if err == nil {
+		user, err = s.Store.UserByEmail(r.Context(), user.Email)
+	}
+	switch {
+	case errors.Is(err, staff.ErrNotFound):
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.enter(w, r, user)
+	}
+}
+
+// language switches the language, for the user or, before login, the browser.
+func (s *site) language(w http.ResponseWriter, r *http.Request) {
+	lang := s.Templates.Match(r.PostFormValue("lang"))
+	if user := userOf(r); user.ID != 0 {
+		if err := s.Store.SetUserLanguage(r.Context(), user.ID, lang); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
+	back := "/"
+	if from, err := url.Parse(r.Referer()); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") {
+		back = from.Path
+	}
+	http.Redirect(w, r, back, http.StatusSeeOther)
+}
