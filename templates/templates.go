@@ -165,7 +165,11 @@ func (s *Set) readPages() (err error) {
 			if path.Base(name) == "frame.html" {
 				continue
 			}
-			t, err := template.ParseFS(files, folder+"/frame.html", name)
+			sources := []string{folder + "/frame.html", name}
+			if folder == "console" {
+				sources = append(sources, "console/parts/*.html") // what several pages share
+			}
+			t, err := template.ParseFS(files, sources...)
 			if err != nil {
 				return err
 			}

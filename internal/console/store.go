@@ -13,6 +13,7 @@ type Store interface {
 	accessStore
 	campaignStore
 	contactStore
+	audienceStore
 	settingStore
 	Policy(ctx context.Context, now time.Time) (gating.Policy, error)
 	Ping(ctx context.Context) error
