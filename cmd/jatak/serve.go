@@ -60,6 +60,7 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 			return err
 		}
 		group.Go(func() error { return web.Serve(ctx, s.Public.ConsoleListen, handler, c.log) })
+		group.Go(func() error { return newImporter(db, keys, c).Run(ctx) })
 	}
 	if s.Worker {
 		client, err := openQueue(ctx, s.Redis)

@@ -57,7 +57,7 @@ const mostBody = 512 << 20
 
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.audienceRoutes(), s.settingRoutes())
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.contactRoutes(), s.audienceRoutes(), s.listRoutes(), s.settingRoutes())
 }
 
 // Routes lists all pages and actions.

@@ -14,6 +14,7 @@ type Store interface {
 	campaignStore
 	contactStore
 	audienceStore
+	listStore
 	settingStore
 	Policy(ctx context.Context, now time.Time) (gating.Policy, error)
 	Ping(ctx context.Context) error
