@@ -166,6 +166,11 @@ func (s *Set) readPages() (err error) {
 			return path.Base(name) == "frame.html" || strings.HasPrefix(path.Base(name), "part")
 		}
 		frame := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isAround(name) })
+		parts, err := fs.Glob(files, folder+"/parts/*.html")
+		if err != nil {
+			return err
+		}
+		frame = append(frame, parts...)
 		for _, name := range names {
 			if isAround(name) {
 				continue

@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"internal/legacycsv":             {"internal/contact"},
 	"internal/contact":               {"gating"},
 	"internal/campaign":              {"gating", "linkrewrite", "internal/contact"},
+	"internal/contactlist":           {"internal/contact"},
 	"internal/web":                   {"templates"},
 	"internal/queue":                 {"internal/campaign"},
 	"internal/queue/queuetest":       {"internal/queue", "internal/embedded"},
@@ -41,7 +42,7 @@ var arrows = map[string][]string{
 	"internal/postgres/postgrestest": {"internal/postgres", "internal/embedded"},
 	"internal/staff":                 {},
 	"internal/senderdomain":          {},
-	"internal/console":               {"gating", "linkrewrite", "templates", "internal/brand", "internal/managelink", "internal/legacycsv", "internal/contact", "internal/campaign", "internal/senderdomain", "internal/staff", "internal/web"},
+	"internal/console":               {"gating", "linkrewrite", "templates", "internal/brand", "internal/managelink", "internal/legacycsv", "internal/contact", "internal/campaign", "internal/contactlist", "internal/senderdomain", "internal/staff", "internal/web"},
 	"internal/preferences":           {"gating", "templates", "internal/contact", "internal/managelink", "internal/pace", "internal/web"},
 	"internal/upgrade":               {"gating", "linkrewrite", "internal/contact", "internal/campaign", "internal/legacycsv"},
 	"cmd/jatak":                      nil, // all

@@ -14,6 +14,8 @@ import (
 	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	staffsite "github.com/jatak-mail/jatak/internal/console"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/contactlist"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/pace"
@@ -110,6 +112,11 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c 
 	}
 	_, _ = fmt.Fprintf(c.err, "The console has no user yet. Become its administrator here, within a day: %s\n", link)
 	return h, runner.Stop, nil
+}
+
+// newImporter returns who takes the lists of contacts that are uploaded.
+func newImporter(db *postgres.DB, keys *managelink.Keyring, c *console) *contactlist.Runner {
+	return &contactlist.Runner{Store: db, Digest: func(a contact.Address) []byte { return keys.Digest(string(a)) }, Now: time.Now, Log: c.log}
 }
 
 // invite returns a link by which somebody becomes a user.

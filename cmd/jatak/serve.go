@@ -62,6 +62,7 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		}
 		defer stop()
 		group.Go(func() error { return web.Serve(ctx, s.Public.ConsoleListen, handler, c.log) })
+		group.Go(func() error { return newImporter(db, keys, c).Run(ctx) })
 	}
 	if s.Worker {
 		client, err := openQueue(ctx, s.Redis)

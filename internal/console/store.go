@@ -14,6 +14,8 @@ type Store interface {
 	campaignStore
 	composerStore
 	contactStore
+	audienceStore
+	listStore
 	settingStore
 	vocabularyStore
 	sendingStore

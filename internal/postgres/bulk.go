@@ -47,6 +47,9 @@ func where(s contact.Selection, args *[]any) string {
 	if !s.ExpiresBefore.IsZero() {
 		add(expiry+" <= $", s.ExpiresBefore)
 	}
+	if s.Filter != nil {
+		conditions = append(conditions, filterCondition(*s.Filter, args))
+	}
 	return strings.Join(conditions, " AND ")
 }
 

@@ -141,6 +141,11 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
 			LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
 			WHERE t.retired_at IS NULL OR p.choice IS NOT NULL ORDER BY t.position, t.id`, id),
+		collect(ctx, db, &d.Choices, pgx.RowToStructByPos[contact.DossierChoice], `
+			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, '')
+			FROM preference_event v JOIN subscription_type t ON t.id = v.type_id
+			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
+			LEFT JOIN preference_comment m ON m.event_id = v.id WHERE v.contact_id = $1 ORDER BY v.id`, id),
 		collect(ctx, db, &d.Mails, scanMail, `SELECT `+mailColumns+` WHERE d.contact_id = $1 ORDER BY d.campaign_id`, id),
 		collect(ctx, db, &d.LegacyMails, func(row pgx.CollectableRow) (m contact.DossierLegacy, err error) {
 			return m, row.Scan(&m.Mailing, &m.At, &m.Status)
@@ -204,6 +209,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 		for _, statement := range []string{
 			`DELETE FROM known_address WHERE contact_id = $1`,
 			`DELETE FROM consent_comment m USING consent_event v WHERE v.id = m.event_id AND v.contact_id = $1`,
+			`DELETE FROM preference_comment m USING preference_event v WHERE v.id = m.event_id AND v.contact_id = $1`,
 			`DELETE FROM legacy_mailing WHERE contact_id = $1`,
 			`DELETE FROM legacy_interest WHERE contact_id = $1`,
 			`DELETE FROM preference WHERE contact_id = $1`,

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -169,26 +168,4 @@ func (db *DB) Attempt(ctx context.Context, key []byte, most int, window time.Dur
 		return false, fmt.Errorf("count attempts: %w", err)
 	}
 	return allowed, nil
-}
-
-// SearchContacts returns contacts that have all the words in their name, address
-// or company, at most limit of them.
-func (db *DB) SearchContacts(ctx context.Context, words []string, limit int) ([]contact.Contact, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT c.id, c.email, coalesce(c.address, ''), c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left
-		FROM contact c LEFT JOIN company co ON co.id = c.company_id
-		WHERE c.deleted_at IS NULL AND NOT EXISTS (SELECT FROM unnest($1::text[]) w
-			WHERE position(lower(w) IN lower(c.email || ' ' || c.first_name || ' ' || c.last_name || ' ' || coalesce(co.name, ''))) = 0)
-		ORDER BY c.id LIMIT $2`, words, limit)
-	if err != nil {
-		return nil, fmt.Errorf("search contacts: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c contact.Contact, err error) {
-		err = row.Scan(&c.ID, &c.Email, &c.Address, &c.FirstName, &c.LastName, &c.Company, &c.Language, &c.Left)
-		return c, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("search contacts: %w", err)
-	}
-	return list, nil
 }
