@@ -28,10 +28,10 @@ type Store interface {
 	RecordNotice(ctx context.Context, o contact.NoticeOutcome) error
 	NoticesDue(ctx context.Context, now time.Time) (bool, error)
 	ForgetSignUps(ctx context.Context, now time.Time) (int64, error)
-	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
-	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)
-	RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error)
-	StopWorker(ctx context.Context, worker int64, now time.Time) error
+	Sweep(ctx context.Context, resend bool, now time.Time, patience time.Duration, most int) (s campaign.Sweep, ran bool, err error)
+	StartWorker(ctx context.Context, name string, lease time.Duration) (id int64, err error)
+	RenewLease(ctx context.Context, worker int64, lease time.Duration) (kept bool, err error)
+	StopWorker(ctx context.Context, worker int64) error
 }
 
 // Bell asks for work to be done.

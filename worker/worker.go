@@ -127,8 +127,7 @@ func New(o Options) *Worker {
 // is in flight within the grace period, gives the rest back, and returns nil.
 func (w *Worker) Run(ctx context.Context) error {
 	host, _ := os.Hostname()
-	now := w.Now()
-	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), w.Lease)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // told to stop before it began
@@ -183,7 +182,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	running.Wait()
 	endLease()
 	beside.Wait()
-	if stopErr := w.Store.StopWorker(closing, w.id.Load(), w.Now()); stopErr != nil {
+	if stopErr := w.Store.StopWorker(closing, w.id.Load()); stopErr != nil {
 		w.Log.Warn("the lease runs out by itself", "error", stopErr)
 	}
 	w.Log.Info("worker stopped")
@@ -219,12 +218,11 @@ func (w *Worker) keepLease(ctx context.Context) {
 }
 
 func (w *Worker) renewLease(ctx context.Context) error {
-	now := w.Now()
-	kept, err := w.Store.RenewLease(ctx, w.id.Load(), now, now.Add(w.Lease))
+	kept, err := w.Store.RenewLease(ctx, w.id.Load(), w.Lease)
 	if err != nil || kept {
 		return err
 	}
-	id, err := w.Store.StartWorker(ctx, "renewed", now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, "renewed", w.Lease)
 	if err != nil {
 		return err
 	}

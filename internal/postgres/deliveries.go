@@ -69,8 +69,8 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 	if !pending {
 		closed = &now
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO batch (campaign_id, batch, rung_at, closed_at) VALUES ($1, $2, $3, $4)`,
-		id, batch, now, closed)
+	_, err = tx.Exec(ctx, `INSERT INTO batch (campaign_id, batch, rung_at, closed_at) VALUES ($1, $2, now(), $3)`,
+		id, batch, closed)
 	if err != nil {
 		return 0, err
 	}
@@ -124,9 +124,9 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		WITH picked AS (
 			SELECT d.contact_id FROM delivery d
 			WHERE d.campaign_id = $2 AND d.batch = $3
-				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $6)
+				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now())
 				AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
-				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > $6)
+				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > now())
 			ORDER BY d.contact_id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED
 		), claimed AS (
 			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
@@ -193,7 +193,7 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 		at[i], codes[i], enhanced[i], replies[i], relays[i] = o.At, int16(o.Code), o.Enhanced, o.Reply, o.Relay
 	}
 	_, err := db.pool.Exec(ctx, `
-		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = o.next, changed_at = o.at,
+		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = now() + (o.next - o.at), changed_at = o.at,
 			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
 			policy_version = o.policy, doubts = d.doubts + o.doubt::int,
 			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
