@@ -174,20 +174,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	w.Log.Info("worker stops: finishing what is in flight", "grace", w.Grace)
 	close(w.stopping)
-	server.Shutdown()
 	closing, cancel := context.WithTimeout(background, w.Grace)
 	defer cancel()
-	err = w.Pool.Close(closing)
+	server.Shutdown()
+	if w.Pool.Close(closing) != nil {
+		w.Log.Warn("a relay did not answer within the grace period; the mails it had are in doubt")
+	}
 	w.recorder.close()
 	running.Wait()
 	endLease()
 	beside.Wait()
-	if stopErr := w.Store.StopWorker(closing, w.id.Load()); stopErr != nil {
-		w.Log.Warn("the lease runs out by itself", "error", stopErr)
+	ending, cancelEnding := context.WithTimeout(background, lastWord)
+	defer cancelEnding()
+	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
+		w.Log.Warn("the lease runs out by itself", "error", err)
 	}
 	w.Log.Info("worker stopped")
-	return err
+	return nil
 }
+
+// lastWord is how long a worker that ends tries to give its lease back.
+const lastWord = 5 * time.Second
 
 // isStopping reports whether no more rows are to be claimed.
 func (w *Worker) isStopping() bool {

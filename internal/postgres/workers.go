@@ -95,7 +95,20 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 			return err
 		}
 
+		// Before the batches are rung for: a plan stands still when its last batch
+		// was not rung for lately.
 		rows, err := tx.Query(ctx, `
+			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= now() - $1::interval OR c.scheduled_at IS NOT NULL AND c.batches = 0)
+			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > now() - $1::interval)`, patience)
+		if err != nil {
+			return err
+		}
+		s.Plans, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+		if err != nil {
+			return err
+		}
+
+		rows, err = tx.Query(ctx, `
 			WITH due AS (
 				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
 				WHERE b.closed_at IS NULL AND b.rung_at <= now() - $1::interval AND c.state IN ('planning', 'sending')
@@ -112,17 +125,6 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 			return err
 		}
 		s.Batches, err = pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.BatchID])
-		if err != nil {
-			return err
-		}
-
-		rows, err = tx.Query(ctx, `
-			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= now() - $1::interval OR c.scheduled_at IS NOT NULL AND c.batches = 0)
-			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > now() - $1::interval)`, patience)
-		if err != nil {
-			return err
-		}
-		s.Plans, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
 		if err != nil {
 			return err
 		}

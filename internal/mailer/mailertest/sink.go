@@ -15,6 +15,7 @@ import (
 // Message is a mail that the sink has accepted.
 type Message struct {
 	From, To string
+	ID       string // its Message-ID
 	Data     string // with CRLF line ends, dots undoubled
 	At       time.Time
 }
@@ -23,11 +24,11 @@ type Message struct {
 type Do struct {
 	Reply  string // instead of the usual one
 	HangUp bool   // without a reply
-	// Wait is received from before anything is done.
+	// Wait is received from before anything is done, or until the sink closes.
 	Wait <-chan struct{}
 }
 
-// Script decides what happens: at is MAIL, RCPT, DATA or DOT, and to the
+// Script decides what happens: at is CONNECT (to is empty), MAIL, RCPT, DATA or DOT, and to the
 // recipient, or at MAIL the sender. nil goes the usual way.
 type Script func(at, to string) *Do
 
@@ -37,12 +38,22 @@ type Sink struct {
 	script   Script
 	hello    []string
 	running  sync.WaitGroup
+	closing  chan struct{}
 
 	mu       sync.Mutex
 	messages []Message
 	open     map[net.Conn]bool
 	served   int
 	most     int
+	light    bool
+}
+
+// Light makes the sink keep addresses, Message-IDs and times, and not the data,
+// of what it accepts from now on: for many mails at full speed.
+func (s *Sink) Light() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.light = true
 }
 
 // New starts a sink that is closed when the test ends. Extensions are what it
@@ -59,7 +70,7 @@ func New(t testing.TB, script Script, extensions ...string) *Sink {
 	if script == nil {
 		script = func(string, string) *Do { return nil }
 	}
-	s := &Sink{listener: listener, script: script, hello: extensions, open: map[net.Conn]bool{}}
+	s := &Sink{listener: listener, script: script, hello: extensions, open: map[net.Conn]bool{}, closing: make(chan struct{})}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
@@ -89,7 +100,10 @@ func (s *Sink) Connections() (all, atOnce int) {
 
 // Close hangs up on everybody.
 func (s *Sink) Close() {
-	_ = s.listener.Close()
+	if s.listener.Close() != nil {
+		return // closed before
+	}
+	close(s.closing)
 	s.mu.Lock()
 	for c := range s.open {
 		_ = c.Close()
@@ -131,7 +145,10 @@ func (s *Sink) converse(conn net.Conn) {
 		}
 		if do.Wait != nil {
 			_ = w.Flush()
-			<-do.Wait
+			select {
+			case <-do.Wait:
+			case <-s.closing:
+			}
 		}
 		if do.HangUp {
 			_ = w.Flush()
@@ -143,7 +160,10 @@ func (s *Sink) converse(conn net.Conn) {
 		say(do.Reply)
 		return do.Reply[0] == '2' || do.Reply[0] == '3', !strings.HasPrefix(do.Reply, "421")
 	}
-	say("220 sink.test ESMTP")
+	if _, alive := answer("CONNECT", "", "220 sink.test ESMTP"); !alive {
+		_ = w.Flush()
+		return
+	}
 	var m Message
 	inMail, inRcpt := false, false
 	for {
@@ -196,7 +216,10 @@ func (s *Sink) converse(conn net.Conn) {
 			}
 			if went, alive = answer("DOT", m.To, "250 2.0.0 queued"); went {
 				s.mu.Lock()
-				m.At = time.Now()
+				m.At, m.ID = time.Now(), messageID(m.Data)
+				if s.light {
+					m.Data = ""
+				}
 				s.messages = append(s.messages, m)
 				s.mu.Unlock()
 			}
@@ -232,6 +255,12 @@ func readData(r *bufio.Reader) (string, error) {
 		}
 		b.WriteString(strings.TrimPrefix(line, "."))
 	}
+}
+
+func messageID(data string) string {
+	_, rest, _ := strings.Cut(data, "Message-ID: ")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return strings.Clone(id)
 }
 
 func address(s string) string {
