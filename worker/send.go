@@ -61,7 +61,7 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 // tenders.
 func (w *Worker) leave(ctx context.Context, v *visit) error {
 	if seen := w.pacer.current(); len(seen.lanes) > 0 {
-		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes, w.Now())
+		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes)
 		if err != nil {
 			return err
 		}

@@ -144,8 +144,7 @@ func holderName() string {
 // is in flight within the grace period, gives the rest back, and returns nil.
 func (w *Worker) Run(ctx context.Context) error {
 	host, _ := os.Hostname()
-	now := w.Now()
-	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), w.Lease)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // told to stop before it began
@@ -201,6 +200,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.pacer.stop() // whoever waits for a connection gives its rows back
 	server.Shutdown()
 	err = w.Pool.Close(closing)
+	if err != nil {
+		w.Log.Warn("a relay did not answer within the grace period; the mails it had are in doubt")
+	}
 	w.tenders.wait()
 	w.recorder.close()
 	running.Wait()
@@ -209,12 +211,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	endLease()
 	w.beside.Wait()
-	if stopErr := w.Store.StopWorker(closing, w.id.Load(), w.Now()); stopErr != nil {
-		w.Log.Warn("the lease runs out by itself", "error", stopErr)
+	ending, cancelEnding := context.WithTimeout(background, lastWord)
+	defer cancelEnding()
+	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
+		w.Log.Warn("the lease runs out by itself", "error", err)
 	}
 	w.Log.Info("worker stopped")
-	return err
+	return nil
 }
+
+// lastWord is how long a worker that ends tries to give its lease back.
+const lastWord = 5 * time.Second
 
 // isStopping reports whether no more rows are to be claimed.
 func (w *Worker) isStopping() bool {
@@ -245,12 +252,11 @@ func (w *Worker) keepLease(ctx context.Context) {
 }
 
 func (w *Worker) renewLease(ctx context.Context) error {
-	now := w.Now()
-	kept, err := w.Store.RenewLease(ctx, w.id.Load(), now, now.Add(w.Lease))
+	kept, err := w.Store.RenewLease(ctx, w.id.Load(), w.Lease)
 	if err != nil || kept {
 		return err
 	}
-	id, err := w.Store.StartWorker(ctx, "renewed", now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, "renewed", w.Lease)
 	if err != nil {
 		return err
 	}

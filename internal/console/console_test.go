@@ -233,7 +233,7 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 	if w := act("launch"); w.Code != http.StatusConflict {
 		t.Errorf("launching twice answers %d", w.Code)
 	}
-	if _, ran, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), noon, 10); err != nil || !ran {
+	if _, ran, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), 0, 10); err != nil || !ran {
 		t.Fatal(err)
 	}
 	for _, action := range []string{"pause", "resume", "cancel"} {

@@ -150,7 +150,7 @@ func TestPrivacyIsAskedAboutFirst(t *testing.T) {
 		}
 	}
 	check("scheduled")
-	if _, _, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), noon, 10); err != nil {
+	if _, _, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), 0, 10); err != nil {
 		t.Fatal(err)
 	}
 	if batch, _, err := o.db.PlanChunk(t.Context(), o.id, 100, noon.Add(2*time.Second), gating.Decide); err != nil || len(batch) != 1 {
@@ -450,7 +450,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /upgrade/links/{id}":                         {"", nil, ""}, // in TestLinksOfYourOwn
 		"POST /logout":                                     {"", nil, ""}, // ends a session of one's own
 	}
-	worker, err := o.db.StartWorker(t.Context(), "w", noon, noon.Add(time.Hour))
+	worker, err := o.db.StartWorker(t.Context(), "w", time.Hour)
 	if err == nil {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{Relays: []campaign.Relay{{Name: "mail.example:25", Host: "mail.example", Encryption: "none"}}})
 	}
@@ -527,7 +527,7 @@ func TestRelaysAndDomains(t *testing.T) {
 	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.relays.none")) {
 		t.Error("without a worker the page does not say what to do")
 	}
-	worker, err := o.db.StartWorker(t.Context(), "host/1", noon, noon.Add(time.Hour))
+	worker, err := o.db.StartWorker(t.Context(), "host/1", time.Hour)
 	if err == nil {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
 			Relays:  []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "u" + nasty, Connections: 20}},
@@ -779,7 +779,7 @@ func TestSettingsInABrowser(t *testing.T) {
 	}
 	o := newOffice(t)
 	now := time.Now()
-	worker, err := o.db.StartWorker(t.Context(), "mail1/4711", now, now.Add(time.Hour))
+	worker, err := o.db.StartWorker(t.Context(), "mail1/4711", time.Hour)
 	if err == nil {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
 			Relays: []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "jatak", Connections: 20},
