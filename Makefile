@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send fuzz clean
+.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send test-faults fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,10 @@ test: ## All tests, with real PostgreSQL, Redis, SMTP and browser, and the race 
 
 test-short: ## The quick tests, without the race detector
 	$(GO) test -short ./...
+
+test-faults: ## What dies, hangs and jumps, with real processes (part of "make test")
+	@script/install-deps test >&2
+	$(GO) test -count=1 -v -run '^TestFault' ./cmd/jatak ./worker
 
 check: format vet staticcheck tidy build test vulnerabilities ## What must hold before every commit
 	@echo "check: all is well"

@@ -21,6 +21,8 @@ type ConsolePage struct {
 	// May lists the roles that the user has, so that a page shows what they may do.
 	May     []string
 	Nav     string // the section: campaigns, templates, contacts, settings or upgrade
+	Path    string // that a switch of the language leads back to
+	Upgrade bool   // there are contacts that are not upgraded
 	Problem string // what went wrong, as a sentence
 	Done    string // the key of what was done
 	Values  any    // what the page shows
@@ -147,6 +149,9 @@ func (p page) Date(t time.Time) template.HTML {
 	local := t.In(p.Console.Zone)
 	return template.HTML(`<time datetime="` + local.Format(time.DateOnly) + `">` + Date(p.Frame.Language, local) + `</time>`)
 }
+
+// Who names somebody of a history to people: users by their address alone.
+func (p page) Who(actor string) string { return strings.TrimPrefix(actor, "user:") }
 
 // Zone names the time zone that the page's times are in.
 func (p page) Zone() string { return p.Console.Zone.String() }

@@ -161,16 +161,18 @@ func (s *Set) readPages() (err error) {
 		if err != nil {
 			return err
 		}
-		// parts.html holds what several pages share.
-		around := map[string]bool{"frame.html": true, "parts.html": true}
-		var frame []string
-		for _, name := range names {
-			if around[path.Base(name)] {
-				frame = append(frame, name)
-			}
+		// frame.html is around every page; parts are what several share.
+		isAround := func(name string) bool {
+			return path.Base(name) == "frame.html" || strings.HasPrefix(path.Base(name), "part")
 		}
+		frame := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isAround(name) })
+		parts, err := fs.Glob(files, folder+"/parts/*.html")
+		if err != nil {
+			return err
+		}
+		frame = append(frame, parts...)
 		for _, name := range names {
-			if around[path.Base(name)] {
+			if isAround(name) {
 				continue
 			}
 			t, err := template.ParseFS(files, append(slices.Clone(frame), name)...)

@@ -61,7 +61,7 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 // tenders.
 func (w *Worker) leave(ctx context.Context, v *visit) error {
 	if seen := w.pacer.current(); len(seen.lanes) > 0 {
-		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes, w.Now())
+		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes)
 		if err != nil {
 			return err
 		}
@@ -97,6 +97,7 @@ type visit struct {
 	to    *destination // the only one to send to; nil: all that have no bound
 	claim int          // how many rows to ask for next
 	most  int
+	after contact.ID // those up to it were claimed before
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
 }
@@ -124,7 +125,7 @@ func (v *visit) learn(n int, took time.Duration) {
 	}
 }
 
-// waited says that nothing was claimed because the pace did not allow it yet.
+// waited says that nothing was claimed, and that something may be next time.
 const waited = -1
 
 // sendSome claims and sends a few rows; it returns how many it claimed, or waited.
@@ -147,7 +148,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		return waited, w.wait(ctx, allowance.wait)
 	}
 	request := campaign.ClaimRequest{
-		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, Limit: allowance.n, Now: w.Now(),
+		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.Now(),
 		Class: v.p.class, Type: v.p.subscriptionType, Override: v.p.override,
 	}
 	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
@@ -157,6 +158,13 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	w.giveUnusedBack(ctx, allowance, allowance.n-len(rows))
 	if err != nil {
 		return 0, err
+	}
+	if len(rows) == 0 && v.after > 0 {
+		v.after = 0 // once more from the beginning, for what came back
+		return waited, nil
+	}
+	for _, row := range rows {
+		v.after = max(v.after, row.ID)
 	}
 	blocked := 0
 	for i, row := range rows {
@@ -290,7 +298,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row
 		mailBuffers.Put(buffer)
 		return err
 	}
-	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, Route: route}
+	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, NoDots: true, Route: route}
 	mail.Done = func(reply mailer.Outcome) {
 		mailBuffers.Put(buffer)
 		w.settle(&o, reply, row)

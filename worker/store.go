@@ -17,7 +17,7 @@ type Store interface {
 	PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
 		decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
-	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane, now time.Time) ([]campaign.Lane, error)
+	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
@@ -36,10 +36,13 @@ type Store interface {
 	RecordTestMail(ctx context.Context, o campaign.TestMailOutcome) error
 	ForgetTestMails(ctx context.Context, before time.Time) (int64, error)
 	ForgetSignUps(ctx context.Context, now time.Time) (int64, error)
-	Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error)
-	StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error)
-	RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error)
-	StopWorker(ctx context.Context, worker int64, now time.Time) error
+	Sweep(ctx context.Context, resend bool, now time.Time, patience time.Duration, most int) (s campaign.Sweep, ran bool, err error)
+	StartWorker(ctx context.Context, name string, lease time.Duration) (id int64, err error)
+	RenewLease(ctx context.Context, worker int64, lease time.Duration) (kept bool, err error)
+	DescribeWorker(ctx context.Context, worker int64, about campaign.About) error
+	TakeRelayTest(ctx context.Context, relays []string, now time.Time) (t campaign.RelayTest, ok bool, err error)
+	RecordRelayTest(ctx context.Context, t campaign.RelayTest) error
+	StopWorker(ctx context.Context, worker int64) error
 }
 
 // Bell asks for work to be done.

@@ -27,7 +27,7 @@ func (w *Worker) keepSweeping(ctx context.Context) {
 
 func (w *Worker) sweep(ctx context.Context) error {
 	now := w.Now()
-	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, now.Add(-w.BellPatience), mostBells)
+	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, w.BellPatience, mostBells)
 	if err != nil || !ran {
 		return err
 	}

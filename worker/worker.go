@@ -35,10 +35,12 @@ type Options struct {
 	Bell  Bell
 	Redis redis.UniversalClient
 	Pool  *mailer.Pool
-	Keys  *managelink.Keyring
-	Words func(context.Context) *templates.Set
-	Log   *slog.Logger
-	Now   func() time.Time // default time.Now
+	// Relays are those of the pool, for the console to show and test. Optional.
+	Relays []mailer.Relay
+	Keys   *managelink.Keyring
+	Words  func(context.Context) *templates.Set
+	Log    *slog.Logger
+	Now    func() time.Time // default time.Now
 
 	// Signers sign mails by their From's domain; nil signs none.
 	Signers mailer.Signers
@@ -142,8 +144,7 @@ func holderName() string {
 // is in flight within the grace period, gives the rest back, and returns nil.
 func (w *Worker) Run(ctx context.Context) error {
 	host, _ := os.Hostname()
-	now := w.Now()
-	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, fmt.Sprintf("%s/%d", host, os.Getpid()), w.Lease)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // told to stop before it began
@@ -161,8 +162,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	running.Go(func() { w.recorder.run(background) })
 	w.beside.Go(func() { w.keepLease(leaseCtx) })
 	w.beside.Go(func() { w.keepSweeping(ctx) })
+	w.beside.Go(func() { w.keepTestingRelays(ctx) })
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
+	w.describe(ctx, id)
 
 	w.Pool.Share(w.pacer)
 	server := asynq.NewServerFromRedisClient(w.Redis, asynq.Config{
@@ -197,6 +200,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.pacer.stop() // whoever waits for a connection gives its rows back
 	server.Shutdown()
 	err = w.Pool.Close(closing)
+	if err != nil {
+		w.Log.Warn("a relay did not answer within the grace period; the mails it had are in doubt")
+	}
 	w.tenders.wait()
 	w.recorder.close()
 	running.Wait()
@@ -205,12 +211,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	endLease()
 	w.beside.Wait()
-	if stopErr := w.Store.StopWorker(closing, w.id.Load(), w.Now()); stopErr != nil {
-		w.Log.Warn("the lease runs out by itself", "error", stopErr)
+	ending, cancelEnding := context.WithTimeout(background, lastWord)
+	defer cancelEnding()
+	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
+		w.Log.Warn("the lease runs out by itself", "error", err)
 	}
 	w.Log.Info("worker stopped")
-	return err
+	return nil
 }
+
+// lastWord is how long a worker that ends tries to give its lease back.
+const lastWord = 5 * time.Second
 
 // isStopping reports whether no more rows are to be claimed.
 func (w *Worker) isStopping() bool {
@@ -241,17 +252,17 @@ func (w *Worker) keepLease(ctx context.Context) {
 }
 
 func (w *Worker) renewLease(ctx context.Context) error {
-	now := w.Now()
-	kept, err := w.Store.RenewLease(ctx, w.id.Load(), now, now.Add(w.Lease))
+	kept, err := w.Store.RenewLease(ctx, w.id.Load(), w.Lease)
 	if err != nil || kept {
 		return err
 	}
-	id, err := w.Store.StartWorker(ctx, "renewed", now, now.Add(w.Lease))
+	id, err := w.Store.StartWorker(ctx, "renewed", w.Lease)
 	if err != nil {
 		return err
 	}
 	w.Log.Warn("the lease had run out: going on under a new number", "worker", id, "before", w.id.Load())
 	w.id.Store(id)
+	w.describe(ctx, id)
 	return nil
 }
 

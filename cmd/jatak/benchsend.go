@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,13 +26,14 @@ import (
 )
 
 type benchSendCommand struct {
-	Contacts    int    `help:"How many contacts." default:"50000"`
-	Connections int    `help:"How many connections to the sink." default:"8"`
-	Workers     int    `help:"How many worker processes; they share the connections." default:"1"`
-	DKIM        bool   `help:"Sign with RSA-2048." name:"dkim"`
-	Postfix     string `help:"The folder with Postfix's smtp-sink and smtp-source (script/postfix-tools)." required:"" type:"existingdir"`
-	CPUProfile  string `help:"Write a CPU profile of the first worker to a file." name:"cpu-profile" placeholder:"FILE"`
-	JSON        bool   `help:"Print one JSON object on stdout." name:"json"`
+	Contacts    int           `help:"How many contacts." default:"50000"`
+	Connections int           `help:"How many connections to the sink." default:"8"`
+	Workers     int           `help:"How many worker processes; they share the connections." default:"1"`
+	Delay       time.Duration `help:"A wire with this round-trip time to the sink; the limit is then what its connections can carry." placeholder:"50ms"`
+	DKIM        bool          `help:"Sign with RSA-2048." name:"dkim"`
+	Postfix     string        `help:"The folder with Postfix's smtp-sink and smtp-source (script/postfix-tools)." required:"" type:"existingdir"`
+	CPUProfile  string        `help:"Write a CPU profile of the first worker to a file." name:"cpu-profile" placeholder:"FILE"`
+	JSON        bool          `help:"Print one JSON object on stdout." name:"json"`
 }
 
 // sendFigures is what benchSendCommand measures.
@@ -40,11 +42,13 @@ type sendFigures struct {
 	Connections  int     `json:"connections"`
 	Workers      int     `json:"workers"`
 	MailsPerSec  float64 `json:"mails_per_s"`
-	LimitPerSec  float64 `json:"limit_per_s"` // smtp-source into the same sink
+	LimitPerSec  float64 `json:"limit_per_s"` // smtp-source into the same sink; with a delay, one mail a round trip and connection
 	Ratio        float64 `json:"ratio"`
 	PeakRSSMB    int64   `json:"peak_rss_mb"` // of the largest worker
 	FirstMailSec float64 `json:"first_mail_s"`
 	PlanSec      float64 `json:"plan_s"`
+	WorkerMicros float64 `json:"worker_cpu_us_per_mail"`   // of all workers, planning included
+	LedgerMicros float64 `json:"database_cpu_us_per_mail"` // of PostgreSQL, planning included
 	Bytes        int     `json:"bytes_per_mail"`
 }
 
@@ -86,7 +90,15 @@ func (b *benchSendCommand) Run(ctx context.Context, c *console) (err error) {
 	defer stopSink()
 
 	f := sendFigures{Contacts: b.Contacts, Connections: b.Connections, Workers: b.Workers, Bytes: benchMailSize}
-	if f.LimitPerSec, err = b.yardstick(ctx, sink); err != nil {
+	if b.Delay > 0 {
+		proxy, err := startDelayProxy(sink, b.Delay)
+		if err != nil {
+			return err
+		}
+		defer proxy.stop()
+		sink = proxy.address()
+		f.LimitPerSec = float64(b.Connections) / b.Delay.Seconds()
+	} else if f.LimitPerSec, err = b.yardstick(ctx, sink); err != nil {
 		return err
 	}
 	secret, err := os.ReadFile(filepath.Join(dir, "secret-keys"))
@@ -95,7 +107,7 @@ func (b *benchSendCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	environment := append(os.Environ(), "JATAK_DATABASE_URL="+pg.URL(), "JATAK_REDIS_URL="+rd.URL(), "JATAK_SECRET_KEYS="+string(secret),
 		"JATAK_PUBLIC_URL=https://mail.jatak.example", "JATAK_UNSUBSCRIBE_MAILBOX=unsubscribe@jatak.example", "JATAK_LOG_LEVEL=warn",
-		fmt.Sprintf("JATAK_SMTP_URLS=smtp://%s?max_conns=%d", sink, max(1, b.Connections/b.Workers)))
+		fmt.Sprintf("JATAK_SMTP_URLS=smtp://%s?max_conns=%d", sink, b.Connections))
 	if b.DKIM {
 		file := filepath.Join(dir, "dkim.pem")
 		if err := (&dkimKeygenCommand{Domain: "jatak.example", Selector: "bench", File: file, Type: "rsa"}).Run(ctx, &console{out: c.err, err: c.err, log: c.log}); err != nil {
@@ -109,8 +121,8 @@ func (b *benchSendCommand) Run(ctx context.Context, c *console) (err error) {
 	if b.JSON {
 		return writeJSON(c.out, f)
 	}
-	_, err = fmt.Fprintf(c.out, "%s mails over %d connections: %s/s, %.2f of smtp-source's %s/s; first mail after %.2f s, planned in %.1f s, worker at most %d MB\n",
-		number(int64(f.Contacts)), f.Connections, number(int64(f.MailsPerSec)), f.Ratio, number(int64(f.LimitPerSec)), f.FirstMailSec, f.PlanSec, f.PeakRSSMB)
+	_, err = fmt.Fprintf(c.out, "%s mails over %d connections: %s/s, %.2f of the limit of %s/s; first mail after %.2f s, planned in %.1f s, worker at most %d MB; CPU a mail: %.0f µs in the worker, %.0f µs in PostgreSQL\n",
+		number(int64(f.Contacts)), f.Connections, number(int64(f.MailsPerSec)), f.Ratio, number(int64(f.LimitPerSec)), f.FirstMailSec, f.PlanSec, f.PeakRSSMB, f.WorkerMicros, f.LedgerMicros)
 	return err
 }
 
@@ -248,6 +260,7 @@ func (b *benchSendCommand) send(ctx context.Context, c *console, db *postgres.DB
 	if err != nil {
 		return err
 	}
+	workersBefore, ledgerBefore := cpuOf(isOneOf(workers)), cpuOf(isPostgres)
 	started := time.Now()
 	if err := launch(ctx, db, queue.NewClient(client), kept, campaign.Override{}); err != nil {
 		return err
@@ -263,6 +276,8 @@ func (b *benchSendCommand) send(ctx context.Context, c *console, db *postgres.DB
 		}
 	}
 	took := time.Since(started)
+	f.WorkerMicros = perMail(cpuOf(isOneOf(workers))-workersBefore, b.Contacts)
+	f.LedgerMicros = perMail(cpuOf(isPostgres)-ledgerBefore, b.Contacts)
 	books, err := db.Books(ctx, id)
 	if err != nil {
 		return err
@@ -298,4 +313,46 @@ func peakRSS(pid int) int64 {
 		}
 	}
 	return 0
+}
+
+func perMail(cpu time.Duration, mails int) float64 {
+	return float64(cpu.Microseconds()) / float64(mails)
+}
+
+// clockTick is the unit of CPU times in /proc, the same on all of Linux.
+const clockTick = 10 * time.Millisecond
+
+// cpuOf returns how much CPU time the processes have had; 0 where that cannot be
+// known.
+func cpuOf(counts func(pid int, name string) bool) (total time.Duration) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0
+	}
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// "pid (name) state ppid ...": user and system time are fields 14 and 15.
+		begin, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+		fields := strings.Fields(string(text[end+1:]))
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text[:begin])))
+		if err != nil || len(fields) < 13 || !counts(pid, string(text[begin+1:end])) {
+			continue
+		}
+		for _, f := range fields[11:13] {
+			ticks, _ := strconv.Atoi(f)
+			total += time.Duration(ticks) * clockTick
+		}
+	}
+	return total
+}
+
+func isPostgres(_ int, name string) bool { return name == "postgres" }
+
+func isOneOf(commands []*exec.Cmd) func(int, string) bool {
+	return func(pid int, _ string) bool {
+		return slices.ContainsFunc(commands, func(c *exec.Cmd) bool { return c.Process.Pid == pid })
+	}
 }

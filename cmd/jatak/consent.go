@@ -14,9 +14,11 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -257,45 +259,7 @@ func (e *contactExportCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	return words.Dossier(c.out, words.Match(e.Language), dossierTables(dossiers))
-}
-
-// dossierTables lays dossiers out as the page shows them.
-func dossierTables(dossiers []contact.Dossier) (pages []templates.DossierPerson) {
-	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
-	for _, d := range dossiers {
-		p := templates.DossierPerson{Exported: at(d.Exported)}
-		k := d.Contact
-		p.Facts = []templates.DossierFact{{Key: "email", Value: k.Email}, {Key: "first_name", Value: k.FirstName}, {Key: "last_name", Value: k.LastName},
-			{Key: "company", Value: k.Company}, {Key: "language", Value: k.Language}, {Key: "legacy_id", Value: k.LegacyID}}
-		for _, s := range d.Consents {
-			p.Consents = append(p.Consents, []string{string(s.Purpose), string(s.Basis), string(s.Source), at(s.Since)})
-		}
-		for _, s := range d.ConsentEvents {
-			p.Events = append(p.Events, []string{at(s.At), string(s.Purpose), string(s.From), string(s.To), string(s.Source), s.Actor, s.Wording, s.Comment})
-		}
-		for _, s := range d.Subscriptions {
-			p.Subscriptions = append(p.Subscriptions, []string{s.Name, string(s.Preference)})
-		}
-		for _, s := range d.Mails {
-			p.Mails = append(p.Mails, []string{at(s.At), s.Name, s.State, string(s.Reason)})
-		}
-		for _, s := range d.SignUps {
-			confirmed := ""
-			if s.Confirmed != nil {
-				confirmed = at(*s.Confirmed)
-			}
-			p.SignUps = append(p.SignUps, []string{at(s.At), confirmed, string(s.Purpose), s.Wording, s.Locale})
-		}
-		for _, n := range d.Notices {
-			p.Notices = append(p.Notices, []string{at(n.At), string(n.Kind), n.State})
-		}
-		for _, s := range d.LegacyMails {
-			p.Mails = append(p.Mails, []string{at(s.At), s.Mailing, s.Status, ""})
-		}
-		pages = append(pages, p)
-	}
-	return pages
+	return words.Dossier(c.out, words.Match(e.Language), staffsite.DossierTables(dossiers))
 }
 
 type contactEraseCommand struct {
@@ -581,7 +545,7 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	entries, err := db.Audit(ctx, a.Limit)
+	entries, err := db.AuditLog(ctx, staff.Filter{Most: a.Limit})
 	if err != nil {
 		return err
 	}
@@ -589,6 +553,9 @@ func (a *auditCommand) Run(ctx context.Context, c *console) error {
 		who := ""
 		if e.Contact != 0 {
 			who = fmt.Sprintf(" contact %d", e.Contact)
+		}
+		if e.Campaign != 0 {
+			who = fmt.Sprintf(" campaign %d", e.Campaign)
 		}
 		_, _ = fmt.Fprintf(c.out, "%s  %s  %s%s %s\n", e.At.UTC().Format(time.DateTime), e.Actor, e.Action, who, e.Detail)
 	}

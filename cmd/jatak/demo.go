@@ -279,13 +279,13 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 	}
 	s.consoleAt = "http://" + staffSite.Addr().String()
 	working, stop := context.WithCancel(ctx)
-	staffPages, err := newConsole(working, s.db, s.consoleAt, &console{out: c.out, err: io.Discard, log: c.log})
+	staffPages, stopStaff, err := newConsole(working, s.db, settings.Public{ConsoleURL: s.consoleAt}, &console{out: c.out, err: io.Discard, log: c.log})
 	if err != nil {
 		stop()
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
 	}
 	// Whoever watches a campaign is let go before the sites close.
-	defer func() { s.stops = append(s.stops, func() error { stop(); return nil }) }()
+	defer func() { s.stops = append(s.stops, func() error { stop(); stopStaff(); return nil }) }()
 	for _, site := range []struct {
 		listener net.Listener
 		handler  http.Handler

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	staffsite "github.com/jatak-mail/jatak/internal/console"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/contactlist"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/pace"
@@ -80,38 +83,47 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 	})
 }
 
-// newConsole returns the staff's site, which works until the context ends. As long as there is no user, it logs a
+// newConsole returns the staff's site, which works until the context ends, and
+// what stops the work that it has begun. As long as there is no user, it logs a
 // link by which somebody becomes the first administrator.
-func newConsole(ctx context.Context, db *postgres.DB, site string, c *console) (http.Handler, error) {
+func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c *console) (h http.Handler, stop func(), err error) {
 	words, err := templates.New()
 	if err != nil {
-		return nil, fmt.Errorf("templates: %w", err)
+		return nil, nil, fmt.Errorf("templates: %w", err)
 	}
 	starters, err := starters()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	handler, err := staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
-		Secure: strings.HasPrefix(site, "https://"), Starters: starters, Until: ctx})
+	runner := newUpgradeRunner(ctx, db, c.log)
+	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
+		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
+		Resolver: net.DefaultResolver, Upgrades: runner, Starters: starters, Until: ctx})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	has, err := db.HasStaff(ctx)
 	if err != nil || has {
-		return handler, err
+		return h, runner.Stop, err
 	}
-	link, err := invite(ctx, db, site, "", staff.Administrator)
+	link, err := invite(ctx, db, public.ConsoleURL, "", staff.Administrator)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	_, _ = fmt.Fprintf(c.err, "The console has no user yet. Become its administrator here, within a day: %s\n", link)
-	return handler, nil
+	return h, runner.Stop, nil
+}
+
+// newImporter returns who takes the lists of contacts that are uploaded.
+func newImporter(db *postgres.DB, keys *managelink.Keyring, c *console) *contactlist.Runner {
+	return &contactlist.Runner{Store: db, Digest: func(a contact.Address) []byte { return keys.Digest(string(a)) }, Now: time.Now, Log: c.log}
 }
 
 // invite returns a link by which somebody becomes a user.
 func invite(ctx context.Context, db *postgres.DB, site, email string, role staff.Role) (link string, err error) {
 	token, hash := staff.NewToken()
-	return site + "/setup/" + token, db.Invite(ctx, hash, email, role, time.Now().Add(24*time.Hour))
+	now := time.Now()
+	return site + "/setup/" + token, db.Invite(ctx, hash, email, role, actor(), now, now.Add(staff.InvitationLife))
 }
 
 // sending is what a worker is configured with.
@@ -143,7 +155,7 @@ func newWorker(db *postgres.DB, client redis.UniversalClient, keys *managelink.K
 		return nil, err
 	}
 	return worker.New(worker.Options{
-		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Keys: keys, Words: words, Log: c.log, Signers: signers,
+		Store: db, Bell: queue.NewClient(client), Redis: client, Pool: pool, Relays: relays, Keys: keys, Words: words, Log: c.log, Signers: signers,
 		PublicURL: public.URL, UnsubscribeMailbox: s.Sender.UnsubscribeMailbox, BounceAddress: s.Sender.BounceAddress,
 		Lease: s.Worker.Lease, SweepEvery: s.Worker.SweepEvery, Grace: s.Worker.Grace,
 		Resend: s.Worker.InDoubt == "resend", MaxAttempts: s.Worker.MaxAttempts, MaxAge: s.Worker.MaxAge, RetryBase: s.Worker.RetryBase,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 
 	"golang.org/x/sync/errgroup"
@@ -55,11 +56,13 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Public.ConsoleListen != "" {
-		handler, err := newConsole(ctx, db, s.Public.ConsoleURL, c)
+		handler, stop, err := newConsole(ctx, db, s.Public, c)
 		if err != nil {
 			return err
 		}
+		defer stop()
 		group.Go(func() error { return web.Serve(ctx, s.Public.ConsoleListen, handler, c.log) })
+		group.Go(func() error { return newImporter(db, keys, c).Run(ctx) })
 	}
 	if s.Worker {
 		client, err := openQueue(ctx, s.Redis)
@@ -75,6 +78,9 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 	}
 	return group.Wait()
 }
+
+// workerMemory is what a worker keeps its memory below, in bytes, if it can.
+const workerMemory = 96 << 20
 
 type workerCommand struct {
 	Database settings.Database `embed:""`
@@ -112,6 +118,12 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
+	// A worker makes much that lives as long as one mail: fewer collections, up to
+	// a bound, leave more time for mail.
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(workerMemory)
+	}
 	hands, err := newWorker(db, client, keys, w.Public, w.Sending, c)
 	if err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
-	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
 )
 
@@ -26,8 +25,8 @@ type termCommand struct {
 }
 
 type vocabulary struct {
-	Database   settings.Database   `embed:""`
-	Vocabulary postgres.Vocabulary `arg:"" help:"purpose or legal_basis." enum:"purpose,legal_basis"`
+	Database   settings.Database  `embed:""`
+	Vocabulary contact.Vocabulary `arg:"" help:"purpose or legal_basis." enum:"purpose,legal_basis"`
 }
 
 type termListCommand struct{ vocabulary }
@@ -76,7 +75,7 @@ func (t *termCreateCommand) Run(ctx context.Context, c *console) error {
 	if err := checkNames(t.Key, t.Names); err != nil {
 		return err
 	}
-	if t.Vocabulary == postgres.LegalBases && t.CountsAs == "" {
+	if t.Vocabulary == contact.LegalBases && t.CountsAs == "" {
 		return errors.New("say which built-in basis it is an instance of, such as --counts-as contract")
 	}
 	db, err := openDatabase(ctx, t.Database, c)
@@ -84,7 +83,7 @@ func (t *termCreateCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	return db.CreateTerm(ctx, t.Vocabulary, postgres.Term{Key: t.Key, CountsAs: t.CountsAs, Names: t.Names}, actor(), time.Now())
+	return db.CreateTerm(ctx, t.Vocabulary, contact.Term{Key: t.Key, CountsAs: t.CountsAs, Names: t.Names}, actor(), time.Now())
 }
 
 type termRenameCommand struct {

@@ -55,11 +55,13 @@ type Audience struct {
 	Source   gating.Source `json:"source,omitempty"`   // how that basis came, such as migration
 	// ExpiringDays picks those whose consent expires within so many days.
 	ExpiringDays int `json:"expiring_days,omitempty"`
+	// Filter picks by conditions, beside what is above.
+	Filter *contact.Filter `json:"filter,omitempty"`
 }
 
 // Selection returns the contacts that are meant at a time.
 func (a Audience) Selection(now time.Time) contact.Selection {
-	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source)}
+	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source), Filter: a.Filter}
 	if a.ExpiringDays > 0 {
 		s.ExpiresBefore = now.AddDate(0, 0, a.ExpiringDays)
 	}

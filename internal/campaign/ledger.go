@@ -48,6 +48,7 @@ type ClaimRequest struct {
 	Worker   int64
 	Campaign ID
 	Batch    int
+	After    contact.ID // only contacts behind this one
 	Limit    int
 	Now      time.Time
 	// Lanes are the only ones to claim from or, with Except, those to leave.

@@ -20,7 +20,7 @@ type accessStore interface {
 	AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error
 	UserByEmail(ctx context.Context, email string) (staff.User, error)
 	UserBySession(ctx context.Context, hash []byte, now time.Time) (staff.User, error)
-	StartSession(ctx context.Context, user int64, hash []byte, now time.Time) error
+	StartSession(ctx context.Context, user int64, hash []byte, agent string, now time.Time) error
 	EndSession(ctx context.Context, hash []byte) error
 	SetUserLanguage(ctx context.Context, user int64, language string) error
 	// Attempt counts an attempt, and reports whether there were fewer than most.
@@ -31,7 +31,7 @@ func (s *site) accessRoutes() []route {
 	return []route{
 		{pattern: "GET /login", handle: s.login},
 		{pattern: "POST /login", handle: s.doLogin},
-		{pattern: "POST /logout", role: staff.Viewer, handle: s.logout},
+		{pattern: "POST /logout", role: staff.Viewer, handle: s.logout, kept: true},
 		{pattern: "GET /setup/{token}", handle: s.setup},
 		{pattern: "POST /setup/{token}", handle: s.doSetup},
 		{pattern: "POST /language", handle: s.language},
@@ -59,9 +59,20 @@ func (s *site) login(w http.ResponseWriter, r *http.Request) {
 
 // Bounds of guessing at a password.
 const (
-	mostLogins  = 10
-	loginWindow = 15 * time.Minute
+	mostLogins        = 10  // of one address
+	mostNetworkLogins = 100 // of one network, for all addresses together
+	loginWindow       = 15 * time.Minute
 )
+
+// mayTry counts an attempt to log in, of an address and of a network.
+func (s *site) mayTry(r *http.Request, email string) (bool, error) {
+	network := web.ClientNetwork(r, s.TrustedProxies).String()
+	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("login network "+network), mostNetworkLogins, loginWindow, s.Now())
+	if err != nil || !allowed {
+		return false, err
+	}
+	return s.Store.Attempt(r.Context(), staff.HashToken("login "+email), mostLogins, loginWindow, s.Now())
+}
 
 // nobody is a hash that no password has: an unknown address takes as long.
 const nobody = ""
@@ -72,7 +83,7 @@ func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("email")))
-	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("login "+email), mostLogins, loginWindow, s.Now())
+	allowed, err := s.mayTry(r, email)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -100,7 +111,9 @@ func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 // enter begins a session, under a token of its own.
 func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User) {
 	token, hash := staff.NewToken()
-	if err := s.Store.StartSession(r.Context(), user.ID, hash, s.Now()); err != nil {
+	agent := strings.ToValidUTF8(strings.ReplaceAll(r.UserAgent(), "\x00", ""), "")
+	agent = strings.ToValidUTF8(agent[:min(len(agent), staff.MostAgent)], "")
+	if err := s.Store.StartSession(r.Context(), user.ID, hash, agent, s.Now()); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -163,6 +176,8 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 		user, err = s.Store.UserByEmail(r.Context(), user.Email)
 	}
 	switch {
+	case errors.Is(err, staff.ErrLastAdministrator):
+		s.show(w, r, http.StatusConflict, "setup", "", s.text(r, "console.users.last"), page)
 	case errors.Is(err, staff.ErrNotFound):
 		s.web.Error(w, r, http.StatusNotFound, "gone")
 	case err != nil:
@@ -183,8 +198,8 @@ func (s *site) language(w http.ResponseWriter, r *http.Request) {
 	}
 	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
 	back := "/"
-	if from, err := url.Parse(r.Referer()); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") {
-		back = from.Path
+	if from, err := url.Parse(r.PostFormValue("back")); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") && !strings.Contains(from.Path, "\\") {
+		back = (&url.URL{Path: from.Path}).String()
 	}
 	http.Redirect(w, r, back, http.StatusSeeOther)
 }

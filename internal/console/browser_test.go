@@ -35,7 +35,7 @@ func (o *office) browse(role staff.Role) *tab {
 	o.t.Helper()
 	b := o.open()
 	token, hash := staff.NewToken()
-	if err := o.db.Invite(o.t.Context(), hash, "", role, time.Now().Add(time.Hour)); err != nil {
+	if err := o.db.Invite(o.t.Context(), hash, "", role, "test", time.Now(), time.Now().Add(time.Hour)); err != nil {
 		o.t.Fatal(err)
 	}
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(b.url+"/setup/"+token),
@@ -72,7 +72,8 @@ func (o *office) open() *tab {
 		cancel()
 		_ = os.RemoveAll(profile)
 	})
-	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		URL: "http://console.example", Resolver: deaf{}, Upgrades: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func TestInABrowser(t *testing.T) {
 	page := fmt.Sprintf("%s/campaigns/%d", b.url, o.id)
 	b.do(chromedp.Navigate(page+"/check"), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice`)))
 	b.says(o.words.Text("da", "console.done.launched"))
-	if _, _, err := o.db.Sweep(t.Context(), true, time.Now().Add(time.Second), time.Now(), 10); err != nil {
+	if _, _, err := o.db.Sweep(t.Context(), true, time.Now(), 0, 10); err != nil {
 		t.Fatal(err)
 	}
 

@@ -53,7 +53,7 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}", role: staff.Viewer, handle: s.campaign},
 		{pattern: "GET /campaigns/{id}/events", role: staff.Viewer, handle: s.events},
 		{pattern: "GET /campaigns/{id}/check", role: staff.Viewer, handle: s.check},
-		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount},
+		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount, kept: true},
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},

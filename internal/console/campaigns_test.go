@@ -94,7 +94,7 @@ func (o *office) send(id campaign.ID, at time.Time, all bool) {
 			break
 		}
 	}
-	worker, err := o.db.StartWorker(ctx, "test", at, time.Now().Add(time.Hour))
+	worker, err := o.db.StartWorker(ctx, "test", time.Hour)
 	check(err)
 	for i, batch := range batches {
 		limit := 1000

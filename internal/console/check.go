@@ -211,7 +211,7 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		}
 		// Those who fall away leave from the end of those who are left.
 		left -= n
-		b.Kind, b.Note = "bad", s.Templates.Text(s.lang(r), "mend."+string(reason))
+		b.Kind, b.Note = "bad", s.text(r, "explain.mend")+" "+s.text(r, "mend."+string(reason))
 		b.X = min(100-b.Width, 100*float64(left)/float64(p.Audience))
 		p.Falls = append(p.Falls, b)
 	}

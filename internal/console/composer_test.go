@@ -101,7 +101,7 @@ func TestACampaignIsWrittenWithoutJavaScript(t *testing.T) {
 	if _, err := campaign.Compile(c.Content); err != nil {
 		t.Error(err)
 	}
-	log, err := o.db.Audit(t.Context(), 50)
+	log, err := o.db.AuditLog(t.Context(), staff.Filter{Most: 50})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,7 +401,7 @@ func TestTemplates(t *testing.T) {
 	if list := b.do("GET", "/templates", nil).Body.String(); strings.Contains(list, nasty) {
 		t.Errorf("a name is not escaped: %s", list)
 	}
-	log, err := o.db.Audit(t.Context(), 50)
+	log, err := o.db.AuditLog(t.Context(), staff.Filter{Most: 50})
 	if err != nil || !strings.Contains(fmt.Sprint(log), "template delete") || !strings.Contains(fmt.Sprint(log), "template create") {
 		t.Errorf("the audit log is %v, %v", log, err)
 	}

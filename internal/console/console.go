@@ -11,12 +11,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/senderdomain"
 	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/internal/web"
 	"github.com/jatak-mail/jatak/templates"
@@ -30,6 +33,12 @@ type Options struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Secure    bool // it is reached by https
+	// URL is where staff reach it, without a slash at the end, for links.
+	URL string
+	// TrustedProxies may say whom they speak for. Optional.
+	TrustedProxies []netip.Prefix
+	Resolver       senderdomain.Resolver
+	Upgrades       Upgrader
 	// Starters are mails to begin a campaign or template with; there may be none.
 	Starters []campaign.Content
 	// Until ends when the site does: what goes on in the background stops. It may
@@ -50,6 +59,8 @@ type site struct {
 type Route struct {
 	Pattern string
 	Role    staff.Role
+	// Audited: the site itself writes a line of the audit log when it is done.
+	Audited bool
 }
 
 // route is a Route with who answers. A body is bounded to that of web, unless
@@ -59,6 +70,14 @@ type route struct {
 	role    staff.Role
 	handle  http.HandlerFunc
 	body    int64
+	// kept: nothing is changed, or the store writes the audit log itself. Else a
+	// line is written when the request is done.
+	kept bool
+}
+
+// audited reports whether a line of the audit log is written when it is done.
+func (r route) audited() bool {
+	return !strings.HasPrefix(r.pattern, "GET ") && r.role != "" && !r.kept
 }
 
 // mostBody is the largest body that a route may ask for.
@@ -66,13 +85,14 @@ const mostBody = 512 << 20
 
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
-	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.settingRoutes())
+	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.audienceRoutes(), s.listRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
+		s.lookRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
 }
 
 // Routes lists all pages and actions.
 func Routes() (list []Route) {
 	for _, r := range (&site{}).routes() {
-		list = append(list, Route{r.pattern, r.role})
+		list = append(list, Route{r.pattern, r.role, r.audited()})
 	}
 	return list
 }
@@ -117,7 +137,7 @@ func (s *site) guarded(to route) http.Handler {
 		user, err := s.user(r)
 		switch {
 		case err == nil:
-			zone, err := s.zone(r.Context())
+			zone, err := s.zone(r.Context(), user)
 			if err != nil {
 				s.fail(w, r, err)
 				return
@@ -136,7 +156,15 @@ func (s *site) guarded(to route) http.Handler {
 			s.message(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
-		to.handle(w, r)
+		if !to.audited() {
+			to.handle(w, r)
+			return
+		}
+		answer := &answered{ResponseWriter: w, status: http.StatusOK}
+		to.handle(answer, r)
+		if answer.status < http.StatusBadRequest {
+			s.writeAudit(r)
+		}
 	})
 }
 
@@ -206,7 +234,10 @@ func (s *site) when(r *http.Request, t time.Time) string {
 // page is the frame of a page: who reads it, in which language and time zone.
 func (s *site) page(r *http.Request, nav, problem string, values any) templates.ConsolePage {
 	user := userOf(r)
-	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r)}
+	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r), Path: "/"}
+	if r.Method == http.MethodGet {
+		p.Path = r.URL.Path
+	}
 	for _, role := range staff.Roles() {
 		if user.Role.May(role) {
 			p.May = append(p.May, string(role))
@@ -228,8 +259,11 @@ func zoneOf(r *http.Request) *time.Location {
 	return time.UTC
 }
 
-// zone reads it: the installation's.
-func (s *site) zone(ctx context.Context) (*time.Location, error) {
+// zone reads it: the user's own, or else the installation's.
+func (s *site) zone(ctx context.Context, user staff.User) (*time.Location, error) {
+	if zone, err := time.LoadLocation(user.TimeZone); err == nil && user.TimeZone != "" {
+		return zone, nil
+	}
 	name, err := s.Store.Setting(ctx, contact.SettingTimeZone)
 	if err != nil {
 		return nil, err
@@ -240,6 +274,13 @@ func (s *site) zone(ctx context.Context) (*time.Location, error) {
 // show renders a page; problem is a sentence, or "".
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name, nav, problem string, values any) {
 	p := s.page(r, nav, problem, values)
+	if userOf(r).Role.May(staff.Officer) {
+		var err error
+		if p.Upgrade, err = s.Store.ToUpgrade(r.Context()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
 	if err := web.Render(w, status, p.Language, func(to io.Writer) error { return s.Templates.Console(to, name, p) }); err != nil {
 		s.Log.Error("a console page could not be rendered", "page", name, "error", err)
 		s.web.Error(w, r, http.StatusInternalServerError, "error")

@@ -162,10 +162,16 @@ func (s *site) moment(c campaign.Campaign) (*moment, error) {
 	key := fmt.Sprintf("moment %d %s %d", c.ID, c.State, c.Finished.Unix())
 	j := s.books.get(key, life, longestMoment, time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.live.moment(ctx, c.ID, nil) })
 	m, ok, err := result[*moment](j)
-	if err == nil && !ok {
-		err = fmt.Errorf("campaign %d: the books are not read within %s", c.ID, longestMoment)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("campaign %d: the books are not read within %s", c.ID, longestMoment)
 	}
-	return m, err
+	// What was changed just now shows at once.
+	now := *m
+	now.Campaign = c
+	return &now, nil
 }
 
 // news is what a page of a campaign under way is told: parts of it by their id,

@@ -107,7 +107,7 @@ func (s *site) findReaders(r *http.Request, base string, query url.Values) (list
 	if len(words) == 0 {
 		return nil, nil
 	}
-	found, err := s.Store.SearchContacts(r.Context(), words[:min(len(words), 8)], mostReaders)
+	found, err := s.Store.SearchContacts(r.Context(), words[:min(len(words), 8)], 0, mostReaders)
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,18 @@ package console
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -14,45 +21,322 @@ import (
 type settingStore interface {
 	Setting(ctx context.Context, name gating.Setting) (string, error)
 	Set(ctx context.Context, name gating.Setting, value, actor string, now time.Time) error
+	SettingsNow(ctx context.Context) ([]contact.SettingChange, error)
+	SettingHistory(ctx context.Context, name gating.Setting, most int) ([]contact.SettingChange, error)
+	Underway(ctx context.Context) ([]campaign.Campaign, error)
+	Waiting(ctx context.Context, id campaign.ID, t gating.SubscriptionType) iter.Seq2[contact.Recipient, error]
 }
 
 func (s *site) settingRoutes() []route {
 	return []route{
 		{pattern: "GET /settings", role: staff.Viewer, handle: s.settings},
-		{pattern: "POST /settings", role: staff.Administrator, handle: s.set},
+		{pattern: "GET /settings/rules/{name}", role: staff.Viewer, handle: s.setting},
+		{pattern: "POST /settings/rules/{name}", role: staff.Administrator, handle: s.set, kept: true},
+		{pattern: "GET /settings/privacy/effect", role: staff.Marketer, handle: s.privacyEffect},
 	}
 }
 
-// settingsRow is a line of the settings page.
-type settingsRow struct {
-	Name  gating.Setting
-	Value string
-	May   bool
+// plainLine reports whether a text stands on one line of at most so many
+// characters.
+func plainLine(text string, most int) bool {
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= most && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// settingGroups are the settings as the page shows them together; what is in
+// none comes last.
+func settingGroups() []settingGroup {
+	return []settingGroup{
+		{Key: "permission", names: []gating.Setting{gating.SettingPrivacy, gating.SettingExplicitOnly, gating.SettingConsentLife, gating.SettingBounceLimit}},
+		{Key: "contacts", names: []gating.Setting{contact.SettingDefaultPurpose, contact.SettingDefaultBasis, contact.SettingConfirmSources, contact.SettingSignUpLife}},
+		{Key: "sender", names: []gating.Setting{contact.SettingSenderName, contact.SettingSenderAddress, contact.SettingPostalAddress}},
+		{Key: "sending", names: []gating.Setting{contact.SettingSendPace, contact.SettingFailureLimit, contact.SettingComplaintLimit, contact.SettingConfirmAbove}},
+		{Key: "place", names: []gating.Setting{contact.SettingTimeZone}},
+	}
+}
+
+type settingGroup struct {
+	Key   string
+	Rows  []settingRow
+	names []gating.Setting
+}
+
+// settingRow is a setting with its value in words.
+type settingRow struct {
+	Name           gating.Setting
+	Value, Default string
+	Changed        contact.SettingChange // the last; zero when nobody has set it
+}
+
+// settingText says a value as people do.
+func (s *site) settingText(r *http.Request, name gating.Setting, value string) string {
+	if value == "" {
+		return s.text(r, "console.setting.empty")
+	}
+	switch value {
+	case "on", "off", "never", "unlimited":
+		return s.text(r, "console.setting.value."+value)
+	}
+	switch name {
+	case gating.SettingConsentLife, contact.SettingSignUpLife:
+		return s.text(r, "console.setting.value.days", value)
+	case contact.SettingFailureLimit, contact.SettingComplaintLimit:
+		return value + " %"
+	}
+	return value
 }
 
 func (s *site) settings(w http.ResponseWriter, r *http.Request) {
-	s.showSettings(w, r, http.StatusOK, "")
+	changes, err := s.Store.SettingsNow(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	groups := append(settingGroups(), settingGroup{Key: "other"})
+	for _, d := range s.Settings {
+		row := settingRow{Name: d.Name, Default: s.settingText(r, d.Name, d.Default), Value: s.settingText(r, d.Name, d.Default)}
+		for _, c := range changes {
+			if c.Name == d.Name {
+				row.Value, row.Changed = s.settingText(r, d.Name, c.Value), c
+			}
+		}
+		at := slices.IndexFunc(groups, func(g settingGroup) bool { return slices.Contains(g.names, d.Name) })
+		if at < 0 {
+			at = len(groups) - 1
+		}
+		groups[at].Rows = append(groups[at].Rows, row)
+	}
+	groups = slices.DeleteFunc(groups, func(g settingGroup) bool { return len(g.Rows) == 0 })
+	s.show(w, r, http.StatusOK, "settings", "settings", "", groups)
 }
 
-func (s *site) showSettings(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	var rows []settingsRow
-	for _, setting := range s.Settings {
-		value, err := s.Store.Setting(r.Context(), setting.Name)
+// choice is something to choose from.
+type choice struct {
+	Value, Text string
+	Chosen      bool
+}
+
+type settingPage struct {
+	settingRow
+	Written string // what is in the form
+	Kind    string // of the form: choice, many, text
+	Choices []choice
+	History []settingHistory
+	May     bool
+	// Ask: the change has effects that are shown first. To is what is asked for.
+	Ask bool
+	To  string
+}
+
+type settingHistory struct {
+	contact.SettingChange
+	Text string
+}
+
+// mostHistory is how many changes of a setting are shown.
+const mostHistory = 50
+
+func (s *site) setting(w http.ResponseWriter, r *http.Request) {
+	s.showSetting(w, r, http.StatusOK, "", "", false)
+}
+
+// showSetting shows a setting; written is what was asked for and not taken.
+func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, problem, written string, ask bool) {
+	name := gating.Setting(r.PathValue("name"))
+	at := slices.IndexFunc(s.Settings, func(d gating.SettingDefault) bool { return d.Name == name })
+	if at < 0 {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	history, err := s.Store.SettingHistory(r.Context(), name, mostHistory)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	d := s.Settings[at]
+	p := settingPage{settingRow: settingRow{Name: name, Default: s.settingText(r, name, d.Default)}, Kind: "text", Written: d.Default,
+		May: userOf(r).Role.May(staff.Administrator), Ask: ask, To: written}
+	for _, c := range history {
+		p.History = append(p.History, settingHistory{c, s.settingText(r, name, c.Value)})
+	}
+	if len(history) > 0 {
+		p.Written, p.Changed = history[0].Value, history[0]
+	}
+	p.Value = s.settingText(r, name, p.Written)
+	if problem != "" {
+		p.Written = written
+	}
+	if err := s.settingChoices(r, &p); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, r, status, "setting", "settings", problem, p)
+}
+
+// settingChoices fills in what a setting can be chosen from.
+func (s *site) settingChoices(r *http.Request, p *settingPage) error {
+	add := func(value, text string) {
+		p.Choices = append(p.Choices, choice{value, text, slices.Contains(strings.Split(p.Written, ","), value)})
+	}
+	switch p.Name {
+	case gating.SettingPrivacy, gating.SettingExplicitOnly:
+		p.Kind = "choice"
+		for _, v := range []string{"off", "on"} {
+			add(v, s.settingText(r, p.Name, v))
+		}
+	case contact.SettingDefaultPurpose, contact.SettingDefaultBasis:
+		p.Kind = "choice"
+		vocabulary := contact.Purposes
+		if p.Name == contact.SettingDefaultBasis {
+			vocabulary = contact.LegalBases
+		}
+		terms, err := s.Store.Terms(r.Context(), vocabulary)
+		if err != nil {
+			return err
+		}
+		for _, t := range terms {
+			if !t.Retired && t.Key != string(gating.BasisWithdrawn) {
+				add(t.Key, nameIn(t.Names, s.lang(r), t.Key))
+			}
+		}
+	case contact.SettingConfirmSources:
+		p.Kind = "many"
+		for _, source := range contact.AddingSources() {
+			add(string(source), s.text(r, "console.source."+string(source)))
+		}
+	}
+	return nil
+}
+
+// nameIn returns a name in the language, or else in English, or else the key.
+func nameIn(names map[string]string, lang, key string) string {
+	for _, l := range []string{lang, "en"} {
+		if names[l] != "" {
+			return names[l]
+		}
+	}
+	return key
+}
+
+// set changes a setting. E-marketing privacy is asked about first.
+func (s *site) set(w http.ResponseWriter, r *http.Request) {
+	name := gating.Setting(r.PathValue("name"))
+	if err := r.ParseForm(); err != nil {
+		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		return
+	}
+	value := strings.TrimSpace(strings.Join(r.PostForm["value"], ","))
+	if value != "" && !plainLine(value, 500) {
+		s.showSetting(w, r, http.StatusBadRequest, s.text(r, "setting."+string(name)+".wrong"), "", false)
+		return
+	}
+	if name == gating.SettingPrivacy && r.PostForm.Get("sure") == "" && (value == "on" || value == "off") {
+		now, err := s.Store.Setting(r.Context(), name)
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		rows = append(rows, settingsRow{setting.Name, value, userOf(r).Role.May(staff.Administrator)})
+		if now != value {
+			s.showSetting(w, r, http.StatusOK, "", value, true)
+			return
+		}
 	}
-	s.show(w, r, status, "settings", "settings", problem, rows)
-}
-
-func (s *site) set(w http.ResponseWriter, r *http.Request) {
-	name, value := gating.Setting(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("value"))
 	if err := s.Store.Set(r.Context(), name, value, actor(r), s.Now()); err != nil {
-		// What is wrong with the value is told in a sentence.
-		s.showSettings(w, r, http.StatusBadRequest, err.Error())
+		s.Log.Info("a setting was not taken", "setting", name, "error", err)
+		key := "setting." + string(name) + ".wrong"
+		problem := s.text(r, key)
+		if problem == key {
+			problem = err.Error()
+		}
+		s.showSetting(w, r, http.StatusBadRequest, problem, value, false)
 		return
 	}
-	http.Redirect(w, r, "/settings?done=saved", http.StatusSeeOther)
+	s.redirect(w, r, "/settings/rules/"+string(name)+"?done=saved")
+}
+
+// effectRow says what switching E-marketing privacy would do to a campaign.
+type effectRow struct {
+	ID        campaign.ID
+	Name      string
+	State     campaign.State
+	Planning  bool // more will be planned
+	Waiting   int64
+	Now, Then int64 // who would be mailed
+	Reasons   []effectReason
+}
+
+type effectReason struct {
+	Text  string
+	Count int64
+}
+
+type effectPage struct {
+	To   string
+	Rows []effectRow
+	Held int64 // who would be blocked that now are not
+}
+
+// privacyEffect counts what switching E-marketing privacy would do to the
+// campaigns under way: the gate is asked about each who is still to be mailed.
+func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
+	p := effectPage{To: r.URL.Query().Get("to")}
+	if p.To != "on" && p.To != "off" {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	now := s.Now()
+	policy, err := s.Store.Policy(r.Context(), now)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	underway, err := s.Store.Underway(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for _, c := range underway {
+		row, err := s.effect(r, c, policy, now, p.To == "on")
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		p.Rows = append(p.Rows, row)
+		p.Held += max(0, row.Now-row.Then)
+	}
+	if partial(r) {
+		s.fragment(w, r, http.StatusOK, "effect", "effect", p)
+		return
+	}
+	s.show(w, r, http.StatusOK, "effect", "settings", "", p)
+}
+
+func (s *site) effect(r *http.Request, c campaign.Campaign, policy gating.Policy, now time.Time, on bool) (row effectRow, err error) {
+	row = effectRow{ID: c.ID, Name: c.Name, State: c.State, Planning: c.State != campaign.StateScheduled && c.Planned.IsZero()}
+	policy.Override = c.OverrideReason != ""
+	report := campaign.NewGateReport(c, policy)
+	people := s.Store.Waiting(r.Context(), c.ID, c.Type)
+	if c.State == campaign.StateScheduled {
+		people = s.Store.Audience(r.Context(), c.Type, c.Content.Audience.Selection(now))
+	}
+	for person, err := range people {
+		if err != nil {
+			return row, errors.Join(errors.New("ask the gate"), err)
+		}
+		report.Add(person)
+	}
+	row.Waiting = report.Audience
+	by := report.On
+	row.Now, row.Then = report.SendOff, report.SendOn
+	if policy.Privacy {
+		row.Now = report.SendOn
+	}
+	if !on {
+		row.Then, by = report.SendOff, report.Off
+	}
+	for _, reason := range gating.Reasons() {
+		if reason.Blocks() && by[reason] > 0 {
+			row.Reasons = append(row.Reasons, effectReason{s.Templates.ReasonText(s.lang(r), reason), by[reason]})
+		}
+	}
+	return row, nil
 }

@@ -14,7 +14,15 @@ type Store interface {
 	campaignStore
 	composerStore
 	contactStore
+	audienceStore
+	listStore
 	settingStore
+	vocabularyStore
+	sendingStore
+	lookStore
+	userStore
+	auditStore
+	upgradeStore
 	Policy(ctx context.Context, now time.Time) (gating.Policy, error)
 	Ping(ctx context.Context) error
 }

@@ -13,6 +13,7 @@ type Dossier struct {
 	Consents      []DossierConsent    `json:"consents"`       // as they are now
 	ConsentEvents []DossierEvent      `json:"consent_events"` // how they came about, oldest first
 	Subscriptions []DossierType       `json:"subscriptions"`
+	Choices       []DossierChoice     `json:"subscription_events"` // how those came about
 	Mails         []DossierMail       `json:"mails"`
 	LegacyMails   []DossierLegacy     `json:"legacy_mailings"`
 	SignUps       []DossierSignUp     `json:"sign_ups"`
@@ -63,6 +64,17 @@ type DossierEvent struct {
 type DossierType struct {
 	Name       string            `json:"name"`
 	Preference gating.Preference `json:"preference"`
+}
+
+// DossierChoice is a change of a subscription type's choice.
+type DossierChoice struct {
+	At      time.Time         `json:"at"`
+	Name    string            `json:"name"`
+	From    gating.Preference `json:"from"`
+	To      gating.Preference `json:"to"`
+	Source  gating.Source     `json:"source"`
+	Actor   string            `json:"actor"`
+	Comment string            `json:"comment,omitempty"`
 }
 
 // DossierMail is a campaign that concerned the person, with the verdict.

@@ -1,6 +1,7 @@
 package contact
 
 import (
+	"errors"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -15,7 +16,60 @@ type Upgrade struct {
 	StoreBasis gating.LegalBasis // for that purpose
 	Threshold  int               // real e-marketing sends that make an E-marketing consent
 	Types      []NewType
+	Step       func(point int) // is told which point begins; nil: nobody is
 }
+
+// UpgradePoint is one of the six points of the upgrade.
+type UpgradePoint int
+
+// The points, by their numbers.
+const (
+	PointStored UpgradePoint = iota + 1
+	PointMailed
+	PointNever
+	PointWithdrawn
+	PointTypes
+	PointLinks
+)
+
+// UpgradePoints lists them in their order.
+func UpgradePoints() []UpgradePoint {
+	return []UpgradePoint{PointStored, PointMailed, PointNever, PointWithdrawn, PointTypes, PointLinks}
+}
+
+// UpgradeRun is an upgrade, or a dry run of one, that was asked for.
+type UpgradeRun struct {
+	ID         int64
+	Actor      string
+	DryRun     bool
+	Threshold  int
+	LegacyURLs []string
+	Started    time.Time
+	Beat       time.Time // when whoever runs it said so last
+	Step       int       // the point that is being done
+	Finished   time.Time // zero while it runs
+	Report     UpgradeReport
+	Problem    string // why it ended without a result
+}
+
+// UpgradeReport counts what an upgrade did, or would do.
+type UpgradeReport struct {
+	Upgraded
+	Templates      int `json:"templates"`
+	LinksRewritten int `json:"links_rewritten"`
+}
+
+// ErrUpgrading says that an upgrade is under way.
+var ErrUpgrading = errors.New("an upgrade is under way")
+
+// UpgradePatience is how long a run may be silent before it counts as ended.
+const UpgradePatience = time.Minute
+
+// Bounds of a run.
+const (
+	MostThreshold  = 1000
+	MostLegacyURLs = 50
+)
 
 // NewType is a subscription type to create unless its key is taken.
 type NewType struct {

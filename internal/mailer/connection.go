@@ -270,18 +270,22 @@ func accepts(r reply, command int) bool {
 // next mail if there is one. Once the dot is written a loss is a doubt: nobody
 // knows how much the relay has read. Before, it is errLost.
 func (c *connection) hand(m, next *Mail) (announced bool, err error) {
-	c.write = appendStuffed(c.write[:0], m.Data)
-	if !bytes.HasSuffix(m.Data, []byte("\r\n")) {
-		c.write = append(c.write, "\r\n"...)
+	out := m.Data // behind it is room, mostly
+	if !m.NoDots {
+		c.write = appendStuffed(c.write[:0], m.Data)
+		out = c.write
 	}
-	c.write = append(c.write, ".\r\n"...)
-	message := len(c.write)
+	if !bytes.HasSuffix(m.Data, []byte("\r\n")) {
+		out = append(out, "\r\n"...)
+	}
+	out = append(out, ".\r\n"...)
+	message := len(out)
 	if next != nil && c.pipelines {
-		c.write, _ = c.appendEnvelope(c.write, next)
+		out, _ = c.appendEnvelope(out, next)
 		announced = true
 	}
 	_ = c.client.UpdateDeadline(5 * c.relay.Timeout) // RFC 5321 section 4.5.3.2.6 asks for patience here
-	n, err := c.client.Text.W.Write(c.write)
+	n, err := c.client.Text.W.Write(out)
 	if err == nil {
 		err = c.client.Text.W.Flush()
 	} else if n < message {

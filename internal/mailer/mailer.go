@@ -44,6 +44,8 @@ type Mail struct {
 	Data []byte
 	// Route is from Pool.Ready; nil lets the pool choose one by From.
 	Route *Route
+	// NoDots says that no line of Data begins with a dot, as in what Template makes.
+	NoDots bool
 	// Done is called once, from another goroutine, with what became of it.
 	Done func(Outcome)
 

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -134,30 +135,57 @@ func hasField(header []byte, name string) bool {
 // of its DNS record.
 func NewKey(kind string) (pemText, record string, err error) {
 	var key crypto.Signer
-	var public []byte
 	switch kind {
 	case "rsa":
-		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			return "", "", err
-		}
-		if public, err = x509.MarshalPKIXPublicKey(rsaKey.Public()); err != nil {
-			return "", "", err
-		}
-		key = rsaKey
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	case "ed25519":
-		publicKey, privateKey, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return "", "", err
-		}
-		key, public = privateKey, publicKey
+		_, key, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		return "", "", fmt.Errorf("a key is rsa or ed25519, not %q", kind)
+	}
+	if err != nil {
+		return "", "", err
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return "", "", err
 	}
-	record = fmt.Sprintf("v=DKIM1; k=%s; p=%s", kind, base64.StdEncoding.EncodeToString(public))
+	if record, err = publicRecord(key); err != nil {
+		return "", "", err
+	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), record, nil
+}
+
+// publicRecord is the text of a key's DNS record (RFC 6376 section 3.6.1, RFC
+// 8463 section 4.2).
+func publicRecord(key crypto.Signer) (string, error) {
+	kind, public := "ed25519", []byte(nil)
+	switch key := key.Public().(type) {
+	case ed25519.PublicKey:
+		public = key
+	default:
+		kind = "rsa"
+		var err error
+		if public, err = x509.MarshalPKIXPublicKey(key); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("v=DKIM1; k=%s; p=%s", kind, base64.StdEncoding.EncodeToString(public)), nil
+}
+
+// PublicKey is what the DNS must say of a key that mails are signed with.
+type PublicKey struct{ Domain, Selector, Record string }
+
+// PublicKeys lists the keys, by domain and selector.
+func (s Signers) PublicKeys() (list []PublicKey, err error) {
+	for _, domain := range slices.Sorted(maps.Keys(s)) {
+		for _, k := range s[domain] {
+			record, err := publicRecord(k.key)
+			if err != nil {
+				return nil, fmt.Errorf("key %s of %s: %w", k.selector, domain, err)
+			}
+			list = append(list, PublicKey{domain, k.selector, record})
+		}
+	}
+	return list, nil
 }

@@ -16,9 +16,9 @@ const slowKey = "jatak:{pace}:slow"
 const (
 	// recovery is how long it takes until a destination that was slowed down is
 	// trusted with twice as much.
-	recovery = time.Minute
+	recovery = 30 * time.Second
 	// leastGap is how long one slow-down is given to show.
-	leastGap = 5 * time.Second
+	leastGap = 10 * time.Second
 	// leastRate is the slowest that a destination is slowed down to, in mails a
 	// second.
 	leastRate = 1.0 / 60
@@ -50,7 +50,7 @@ return {tostring(rate), 1}`)
 // SlowDown halves the rate to a destination that has asked for it, down from the
 // rate seen. It returns the new rate in mails a second, and whether this call has
 // changed it: a slow-down is given some time before the next. The rate rises by
-// itself, twice each minute, until it is what it was.
+// itself, doubled every half minute, until it is what it was.
 func (l *Limiter) SlowDown(ctx context.Context, destination string, seen float64) (rate float64, changed bool, err error) {
 	answer, err := slowDown.Run(ctx, l.redis, []string{slowKey}, destination, max(seen, leastRate),
 		recovery.Microseconds(), leastGap.Microseconds(), leastRate).Slice()

@@ -47,6 +47,9 @@ func where(s contact.Selection, args *[]any) string {
 	if !s.ExpiresBefore.IsZero() {
 		add(expiry+" <= $", s.ExpiresBefore)
 	}
+	if s.Filter != nil {
+		conditions = append(conditions, filterCondition(*s.Filter, args))
+	}
 	return strings.Join(conditions, " AND ")
 }
 
@@ -70,7 +73,7 @@ func (db *DB) ChangeBasis(ctx context.Context, change contact.BulkChange) (r con
 	if change.Source == "" {
 		change.Source = gating.SourceUser
 	}
-	if err := errors.Join(db.knownTerm(ctx, Purposes, string(change.Purpose)), db.knownTerm(ctx, LegalBases, string(change.Basis))); err != nil {
+	if err := errors.Join(db.knownTerm(ctx, contact.Purposes, string(change.Purpose)), db.knownTerm(ctx, contact.LegalBases, string(change.Basis))); err != nil {
 		return r, err
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {

@@ -58,6 +58,19 @@ func (db *DB) TypesInUse(ctx context.Context) ([]contact.TypeChoice, error) {
 	return list, nil
 }
 
+// TypeChoices returns the subscription types in use with a contact's choices.
+func (db *DB) TypeChoices(ctx context.Context, id contact.ID) ([]contact.TypeChoice, error) {
+	rows, err := db.pool.Query(ctx, typeChoices, id)
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanTypeChoice)
+	if err != nil {
+		return nil, fmt.Errorf("read subscription types: %w", err)
+	}
+	return list, nil
+}
+
 // typeChoices selects the types in use with a contact's preferences.
 const typeChoices = `
 	SELECT t.id, coalesce(p.choice, ''),

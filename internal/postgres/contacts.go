@@ -141,6 +141,11 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
 			LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
 			WHERE t.retired_at IS NULL OR p.choice IS NOT NULL ORDER BY t.position, t.id`, id),
+		collect(ctx, db, &d.Choices, pgx.RowToStructByPos[contact.DossierChoice], `
+			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, '')
+			FROM preference_event v JOIN subscription_type t ON t.id = v.type_id
+			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
+			LEFT JOIN preference_comment m ON m.event_id = v.id WHERE v.contact_id = $1 ORDER BY v.id`, id),
 		collect(ctx, db, &d.Mails, scanMail, `SELECT `+mailColumns+` WHERE d.contact_id = $1 ORDER BY d.campaign_id`, id),
 		collect(ctx, db, &d.LegacyMails, func(row pgx.CollectableRow) (m contact.DossierLegacy, err error) {
 			return m, row.Scan(&m.Mailing, &m.At, &m.Status)
@@ -204,6 +209,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 		for _, statement := range []string{
 			`DELETE FROM known_address WHERE contact_id = $1`,
 			`DELETE FROM consent_comment m USING consent_event v WHERE v.id = m.event_id AND v.contact_id = $1`,
+			`DELETE FROM preference_comment m USING preference_event v WHERE v.id = m.event_id AND v.contact_id = $1`,
 			`DELETE FROM legacy_mailing WHERE contact_id = $1`,
 			`DELETE FROM legacy_interest WHERE contact_id = $1`,
 			`DELETE FROM preference WHERE contact_id = $1`,
@@ -221,33 +227,4 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 		return fmt.Errorf("erase contact: %w", err)
 	}
 	return nil
-}
-
-// AuditEntry is a line of the audit log.
-type AuditEntry struct {
-	At      time.Time
-	Actor   string
-	Action  string
-	Contact contact.ID // 0 when none is concerned
-	Detail  string
-}
-
-// Audit returns the newest lines of the audit log, settings included.
-func (db *DB) Audit(ctx context.Context, most int) ([]AuditEntry, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT at, actor, action, coalesce(contact_id, 0), detail FROM audit
-		UNION ALL SELECT at, actor, 'wording set', 0, 'version ' || version || ', ' || purpose || ', ' || language FROM wording_version
-		UNION ALL SELECT at, actor, 'consent change', 0, 'change ' || id || ': ' || purpose || ' to ' || to_basis FROM bulk_change
-		UNION ALL SELECT at, actor, 'settings set', 0, name || ' = ' || value FROM setting_change
-		UNION ALL SELECT launched_at, override_by, 'campaign launch with override', 0, 'campaign ' || id || ': ' || override_reason
-			FROM campaign WHERE override_by <> '' AND launched_at IS NOT NULL
-		ORDER BY 1 DESC LIMIT $1`, most)
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	entries, err := pgx.CollectRows(rows, pgx.RowToStructByPos[AuditEntry])
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	return entries, nil
 }

@@ -78,8 +78,8 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 		} else {
 			due = append(due, b.number)
 		}
-		requests.Queue(`INSERT INTO batch (campaign_id, batch, rung_at, closed_at, not_before) VALUES ($1, $2, $3, $4, $5)`,
-			id, b.number, now, closed, notBefore)
+		requests.Queue(`INSERT INTO batch (campaign_id, batch, rung_at, closed_at, not_before) VALUES ($1, $2, now(), $3, $4)`,
+			id, b.number, closed, notBefore)
 	}
 	requests.Queue(`UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4 WHERE id = $1`,
 		id, recipients[len(recipients)-1].ID, progress.batches+len(batches.all), len(recipients))
@@ -170,25 +170,24 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 	})
 	requests.Queue(`
 		WITH picked AS (
-			SELECT d.contact_id FROM delivery d
-			WHERE d.campaign_id = $2 AND d.batch = $3
-				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $6)
+			SELECT d.ctid FROM delivery d
+			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id > $9
+				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now())
 				AND (d.lane = ANY ($7)) IS DISTINCT FROM $8
-				AND EXISTS (SELECT FROM batch b WHERE b.campaign_id = $2 AND b.batch = $3 AND coalesce(b.not_before <= $6, true))
+				AND EXISTS (SELECT FROM batch b WHERE b.campaign_id = $2 AND b.batch = $3 AND coalesce(b.not_before <= now(), true))
 				AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
-				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > $6)
+				AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > now())
 			ORDER BY d.contact_id LIMIT $5 FOR NO KEY UPDATE OF d SKIP LOCKED
 		), claimed AS (
 			UPDATE delivery d SET state = 'sending', worker_id = $4, next_attempt_at = NULL,
 				attempts = d.attempts + 1, changed_at = $6
-			-- As an array: the planner takes picked for one row, and would look
-			-- through the whole batch for each.
-			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = ANY (ARRAY(SELECT contact_id FROM picked))
+			-- By their places: they are locked, so that nobody moves them.
+			WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM picked))
 			RETURNING d.contact_id, d.attempts, d.lane, d.deferred_since
 		)
 		SELECT claimed.attempts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
-		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except).Query(func(rows pgx.Rows) (err error) {
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except, r.After).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
 			err = row.Scan(append([]any{&r.Attempts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
@@ -246,8 +245,8 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 		at[i], codes[i], enhanced[i], replies[i], relays[i] = o.At, int16(o.Code), o.Enhanced, o.Reply, o.Relay
 	}
 	_, err := db.pool.Exec(ctx, `
-		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = o.next, changed_at = o.at,
-			deferred_since = CASE WHEN o.next IS NULL THEN d.deferred_since ELSE coalesce(d.deferred_since, o.at) END,
+		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = now() + (o.next - o.at), changed_at = o.at,
+			deferred_since = CASE WHEN o.next IS NULL THEN d.deferred_since ELSE coalesce(d.deferred_since, now()) END,
 			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
 			policy_version = o.policy, doubts = d.doubts + o.doubt::int,
 			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
@@ -265,10 +264,10 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 }
 
 // DueLanes returns which of the lanes have something to send in a batch.
-func (db *DB) DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane, now time.Time) ([]campaign.Lane, error) {
+func (db *DB) DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT DISTINCT d.lane FROM delivery d WHERE d.campaign_id = $1 AND d.batch = $2 AND d.lane = ANY ($3)
-			AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $4)`, id, batch, lanes, now)
+			AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now())`, id, batch, lanes)
 	if err != nil {
 		return nil, fmt.Errorf("read the lanes of batch %d of campaign %d: %w", batch, id, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // tamper runs statements as somebody who can switch the guards off.
@@ -208,7 +209,7 @@ func TestErasedPersonIsGoneAndStaysUnmailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	audit, err := db.Audit(t.Context(), 10)
+	audit, err := db.AuditLog(t.Context(), staff.Filter{Most: 10})
 	if err != nil || len(audit) != 2 || strings.Contains(fmt.Sprint(audit), "@") || audit[0].Actor != "officer" || audit[0].Action != "contact erase" {
 		t.Errorf("audit %+v, %v", audit, err)
 	}
@@ -327,7 +328,7 @@ func TestDossierHoldsWhatWasSaid(t *testing.T) {
 	if last := d.ConsentEvents[2]; last.Wording != "Stop" || last.Address != "a@example.org" || last.Source != gating.SourceOneClick {
 		t.Errorf("event %+v", last)
 	}
-	audit, err := db.Audit(t.Context(), 1)
+	audit, err := db.AuditLog(t.Context(), staff.Filter{Most: 1})
 	if err != nil || len(audit) != 1 || audit[0].Action != "contact export" || audit[0].At.Sub(noon) != time.Duration(0) {
 		t.Errorf("audit %+v, %v", audit, err)
 	}

@@ -2,7 +2,8 @@
 // kept: it holds all SQL of the project and nothing else does. Rules live in
 // the packages that own them; a statement here fetches facts or keeps results.
 //
-// The time is always a parameter. Statements work on sets, and what must hold
+// The time is a parameter, except where machines with clocks of their own must
+// agree: leases, bells and next attempts go by the database's. Statements work on sets, and what must hold
 // together is written in one transaction.
 package postgres
 

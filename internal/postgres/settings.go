@@ -119,9 +119,9 @@ func (db *DB) checkSetting(ctx context.Context, name gating.Setting, value strin
 	}
 	switch name {
 	case contact.SettingDefaultPurpose:
-		return db.knownTerm(ctx, Purposes, value)
+		return db.knownTerm(ctx, contact.Purposes, value)
 	case contact.SettingDefaultBasis:
-		return db.knownTerm(ctx, LegalBases, value)
+		return db.knownTerm(ctx, contact.LegalBases, value)
 	}
 	return nil
 }

@@ -241,11 +241,11 @@ func TestYourOwnBasisCountsAsABuiltInOne(t *testing.T) {
 	c := newCampaign(t, db, "")
 	names := map[string]string{"en": "Membership"}
 	for _, wrong := range []gating.LegalBasis{"", "withdrawn", "membership"} {
-		if err := db.CreateTerm(t.Context(), postgres.LegalBases, postgres.Term{Key: "membership", CountsAs: wrong, Names: names}, "test", noon); err == nil {
+		if err := db.CreateTerm(t.Context(), contact.LegalBases, contact.Term{Key: "membership", CountsAs: wrong, Names: names}, "test", noon); err == nil {
 			t.Errorf("a basis that counts as %q was made", wrong)
 		}
 	}
-	if err := db.CreateTerm(t.Context(), postgres.LegalBases, postgres.Term{Key: "membership", CountsAs: gating.BasisContract, Names: names}, "test", noon); err != nil {
+	if err := db.CreateTerm(t.Context(), contact.LegalBases, contact.Term{Key: "membership", CountsAs: gating.BasisContract, Names: names}, "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	change := contact.BulkChange{Selection: contact.Selection{Address: "anna@example.org"}, Purpose: gating.PurposeEmarketing,
@@ -257,7 +257,7 @@ func TestYourOwnBasisCountsAsABuiltInOne(t *testing.T) {
 		t.Errorf("a member is %v", got)
 	}
 	// Out of use, it still carries what rests on it.
-	if err := db.RetireTerm(t.Context(), postgres.LegalBases, "membership", "test", noon); err != nil {
+	if err := db.RetireTerm(t.Context(), contact.LegalBases, "membership", "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	if got := reasons(t, db, c, true); got["1"] != gating.Consented {
@@ -266,7 +266,7 @@ func TestYourOwnBasisCountsAsABuiltInOne(t *testing.T) {
 	if _, err := db.ChangeBasis(t.Context(), change); err == nil {
 		t.Error("a basis out of use was given")
 	}
-	if err := db.RetireTerm(t.Context(), postgres.LegalBases, "consent", "test", noon); err == nil {
+	if err := db.RetireTerm(t.Context(), contact.LegalBases, "consent", "test", noon); err == nil {
 		t.Error("a built-in basis was retired")
 	}
 	verified(t, db)

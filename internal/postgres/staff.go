@@ -4,22 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // Invite keeps a link, by its hash, by which somebody becomes a user. With email
 // "" it is the first user's own.
-func (db *DB) Invite(ctx context.Context, hash []byte, email string, role staff.Role, expires time.Time) error {
-	_, err := db.pool.Exec(ctx, `INSERT INTO staff_invitation (token_hash, email, role, expires_at) VALUES ($1, lower($2), $3, $4)`, hash, email, role, expires)
+func (db *DB) Invite(ctx context.Context, hash []byte, email string, role staff.Role, actor string, now, expires time.Time) error {
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		// A new link ends those before it.
+		_, err := tx.Exec(ctx, `DELETE FROM staff_invitation WHERE email = lower($1) AND email <> '' OR expires_at <= $2`, email, now)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO staff_invitation (token_hash, email, role, expires_at, invited_by, created_at) VALUES ($1, lower($2), $3, $4, $5, $6)`,
+			hash, email, role, expires, actor, now)
+		if err != nil {
+			return err
+		}
+		return auditUser(ctx, tx, actor, "user invite", email, role, now)
+	})
 	if err != nil {
 		return fmt.Errorf("invite: %w", err)
 	}
 	return nil
+}
+
+func auditUser(ctx context.Context, tx pgx.Tx, actor, action, email string, role staff.Role, now time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, $2, $3, $4)`, actor, action, strings.TrimSpace(email+" "+string(role)), now)
+	return err
 }
 
 // Invitation returns whom a link invites, or staff.ErrNotFound.
@@ -34,8 +52,9 @@ func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email
 	return email, role, nil
 }
 
-// AcceptInvitation makes a user, or gives one another password, and ends the
-// link and all of the user's sessions.
+// AcceptInvitation makes a user, or gives one another password and role, and ends
+// the link and all of the user's sessions. It returns staff.ErrLastAdministrator
+// when nobody would be left to change users.
 func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
 		var invited string
@@ -44,6 +63,12 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && invited != "" && invited != u.Email {
 			return staff.ErrNotFound
 		}
+		if err != nil {
+			return err
+		}
+		var administers bool
+		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM staff WHERE email = lower($1) AND role = 'administrator' AND disabled_at IS NULL)`, u.Email).
+			Scan(&administers)
 		if err != nil {
 			return err
 		}
@@ -58,8 +83,13 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		if _, err := tx.Exec(ctx, `DELETE FROM staff_session WHERE staff_id = $1`, id); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, 'user password', $2, $3)`, fmt.Sprint("user:", id), string(role), now)
-		return err
+		if err := auditUser(ctx, tx, "user:"+u.Email, "user enter", u.Email, role, now); err != nil {
+			return err
+		}
+		if !administers {
+			return nil
+		}
+		return stillAdministered(ctx, tx)
 	})
 	if err != nil {
 		return fmt.Errorf("accept invitation: %w", err)
@@ -78,18 +108,19 @@ func (db *DB) HasStaff(ctx context.Context) (has bool, err error) {
 
 // UserByEmail returns a user who may log in, or staff.ErrNotFound.
 func (db *DB) UserByEmail(ctx context.Context, email string) (staff.User, error) {
-	return db.user(ctx, `SELECT id, email, role, language, password_hash FROM staff WHERE email = lower($1) AND disabled_at IS NULL`, email)
+	return db.user(ctx, `SELECT id, email, role, language, time_zone, password_hash FROM staff WHERE email = lower($1) AND disabled_at IS NULL`, email)
 }
 
 // UserBySession returns whose session it is, or staff.ErrNotFound.
 func (db *DB) UserBySession(ctx context.Context, hash []byte, now time.Time) (staff.User, error) {
 	return db.user(ctx, `
-		SELECT s.id, s.email, s.role, s.language, '' FROM staff_session t JOIN staff s ON s.id = t.staff_id
+		WITH seen AS (UPDATE staff_session SET seen_at = $2 WHERE token_hash = $1 AND seen_at < $2::timestamptz - interval '1 minute')
+		SELECT s.id, s.email, s.role, s.language, s.time_zone, '' FROM staff_session t JOIN staff s ON s.id = t.staff_id
 		WHERE t.token_hash = $1 AND t.expires_at > $2 AND s.disabled_at IS NULL`, hash, now)
 }
 
 func (db *DB) user(ctx context.Context, query string, args ...any) (u staff.User, err error) {
-	err = db.pool.QueryRow(ctx, query, args...).Scan(&u.ID, &u.Email, &u.Role, &u.Language, &u.PasswordHash)
+	err = db.pool.QueryRow(ctx, query, args...).Scan(&u.ID, &u.Email, &u.Role, &u.Language, &u.TimeZone, &u.PasswordHash)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return u, staff.ErrNotFound
 	}
@@ -100,10 +131,11 @@ func (db *DB) user(ctx context.Context, query string, args ...any) (u staff.User
 }
 
 // StartSession keeps a session by its hash, and drops those that have ended.
-func (db *DB) StartSession(ctx context.Context, user int64, hash []byte, now time.Time) error {
+func (db *DB) StartSession(ctx context.Context, user int64, hash []byte, agent string, now time.Time) error {
 	_, err := db.pool.Exec(ctx, `
 		WITH ended AS (DELETE FROM staff_session WHERE expires_at <= $3)
-		INSERT INTO staff_session (token_hash, staff_id, created_at, expires_at) VALUES ($1, $2, $3, $4)`, hash, user, now, now.Add(staff.SessionLife))
+		INSERT INTO staff_session (token_hash, staff_id, created_at, seen_at, expires_at, agent) VALUES ($1, $2, $3, $3, $4, $5)`,
+		hash, user, now, now.Add(staff.SessionLife), agent)
 	if err != nil {
 		return fmt.Errorf("start session: %w", err)
 	}
@@ -136,26 +168,4 @@ func (db *DB) Attempt(ctx context.Context, key []byte, most int, window time.Dur
 		return false, fmt.Errorf("count attempts: %w", err)
 	}
 	return allowed, nil
-}
-
-// SearchContacts returns contacts that have all the words in their name, address
-// or company, at most limit of them.
-func (db *DB) SearchContacts(ctx context.Context, words []string, limit int) ([]contact.Contact, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT c.id, c.email, coalesce(c.address, ''), c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left
-		FROM contact c LEFT JOIN company co ON co.id = c.company_id
-		WHERE c.deleted_at IS NULL AND NOT EXISTS (SELECT FROM unnest($1::text[]) w
-			WHERE position(lower(w) IN lower(c.email || ' ' || c.first_name || ' ' || c.last_name || ' ' || coalesce(co.name, ''))) = 0)
-		ORDER BY c.id LIMIT $2`, words, limit)
-	if err != nil {
-		return nil, fmt.Errorf("search contacts: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c contact.Contact, err error) {
-		err = row.Scan(&c.ID, &c.Email, &c.Address, &c.FirstName, &c.LastName, &c.Company, &c.Language, &c.Left)
-		return c, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("search contacts: %w", err)
-	}
-	return list, nil
 }

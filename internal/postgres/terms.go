@@ -9,51 +9,33 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
 )
-
-// Vocabulary is a list of terms that the tenant may add to.
-type Vocabulary string
-
-// The vocabularies.
-const (
-	Purposes   Vocabulary = "purpose"
-	LegalBases Vocabulary = "legal_basis"
-)
-
-// Term is a purpose or a legal basis.
-type Term struct {
-	Key      string            `json:"key"`
-	CountsAs gating.LegalBasis `json:"counts_as,omitempty"` // of a legal basis: the built-in one
-	Names    map[string]string `json:"names"`               // by language
-	BuiltIn  bool              `json:"built_in"`
-	Retired  bool              `json:"retired"`
-}
 
 // Terms returns a vocabulary, what is built in first.
-func (db *DB) Terms(ctx context.Context, v Vocabulary) ([]Term, error) {
+func (db *DB) Terms(ctx context.Context, v contact.Vocabulary) ([]contact.Term, error) {
 	counts := `''`
-	if v == LegalBases {
+	if v == contact.LegalBases {
 		counts = `counts_as`
 	}
 	rows, err := db.pool.Query(ctx, `
-		SELECT key, `+counts+`, names, built_in, retired_at IS NOT NULL FROM `+v.table()+` ORDER BY NOT built_in, retired_at IS NOT NULL, created_at, key`)
+		SELECT key, `+counts+`, names, built_in, retired_at IS NOT NULL FROM `+termTable(v)+` ORDER BY NOT built_in, retired_at IS NOT NULL, created_at, key`)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", v, err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Term])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[contact.Term])
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", v, err)
 	}
 	return list, nil
 }
 
-func (v Vocabulary) table() string { return pgx.Identifier{string(v)}.Sanitize() }
+func termTable(v contact.Vocabulary) string { return pgx.Identifier{string(v)}.Sanitize() }
 
 // CreateTerm adds a term. A legal basis counts as a built-in one other than
 // withdrawn.
-func (db *DB) CreateTerm(ctx context.Context, v Vocabulary, t Term, actor string, now time.Time) (err error) {
-	if v == LegalBases {
+func (db *DB) CreateTerm(ctx context.Context, v contact.Vocabulary, t contact.Term, actor string, now time.Time) (err error) {
+	if v == contact.LegalBases {
 		if !t.CountsAs.Granted() {
 			return fmt.Errorf("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
 		}
@@ -71,18 +53,9 @@ func (db *DB) CreateTerm(ctx context.Context, v Vocabulary, t Term, actor string
 	return db.audit(ctx, actor, "term create", fmt.Sprintf("%s %s %s", v, t.Key, t.CountsAs), now)
 }
 
-// audit writes who did what, where no ledger of its own says so.
-func (db *DB) audit(ctx context.Context, actor, action, detail string, now time.Time) error {
-	_, err := db.pool.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, $2, $3, $4)`, actor, action, detail, now)
-	if err != nil {
-		return fmt.Errorf("write the audit log: %w", err)
-	}
-	return nil
-}
-
 // RenameTerm gives a term other names; languages that are not named stay.
-func (db *DB) RenameTerm(ctx context.Context, v Vocabulary, key string, names map[string]string, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `UPDATE `+v.table()+` SET names = names || $2 WHERE key = $1`, key, names)
+func (db *DB) RenameTerm(ctx context.Context, v contact.Vocabulary, key string, names map[string]string, actor string, now time.Time) error {
+	tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET names = names || $2 WHERE key = $1`, key, names)
 	if err != nil {
 		return fmt.Errorf("rename %s: %w", v, err)
 	}
@@ -93,8 +66,8 @@ func (db *DB) RenameTerm(ctx context.Context, v Vocabulary, key string, names ma
 }
 
 // RetireTerm takes a term out of use; what rests on it stays.
-func (db *DB) RetireTerm(ctx context.Context, v Vocabulary, key, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `UPDATE `+v.table()+` SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL AND NOT built_in`, key, now)
+func (db *DB) RetireTerm(ctx context.Context, v contact.Vocabulary, key, actor string, now time.Time) error {
+	tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL AND NOT built_in`, key, now)
 	if err != nil {
 		return fmt.Errorf("retire %s: %w", v, err)
 	}
@@ -105,9 +78,9 @@ func (db *DB) RetireTerm(ctx context.Context, v Vocabulary, key, actor string, n
 }
 
 // knownTerm returns an error for a term that is not there or out of use.
-func (db *DB) knownTerm(ctx context.Context, v Vocabulary, key string) error {
+func (db *DB) knownTerm(ctx context.Context, v contact.Vocabulary, key string) error {
 	var known bool
-	err := db.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+v.table()+` WHERE key = $1 AND retired_at IS NULL)`, key).Scan(&known)
+	err := db.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+termTable(v)+` WHERE key = $1 AND retired_at IS NULL)`, key).Scan(&known)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", v, err)
 	}

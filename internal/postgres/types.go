@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,17 +13,8 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 )
 
-// SubscriptionType is a kind of mailing as it is kept.
-type SubscriptionType struct {
-	Key      string            `json:"key"`
-	Names    map[string]string `json:"names"` // by language
-	Created  time.Time         `json:"created"`
-	Retired  bool              `json:"retired"`
-	ChosenBy int64             `json:"chosen_by"` // contacts with a preference for it
-}
-
 // Types returns all subscription types, those that are retired last.
-func (db *DB) Types(ctx context.Context) ([]SubscriptionType, error) {
+func (db *DB) Types(ctx context.Context) ([]contact.SubscriptionType, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT t.key, (SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id),
 			t.created_at, t.retired_at IS NOT NULL, (SELECT count(*) FROM preference p WHERE p.type_id = t.id)
@@ -30,7 +22,7 @@ func (db *DB) Types(ctx context.Context) ([]SubscriptionType, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read subscription types: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[SubscriptionType])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[contact.SubscriptionType])
 	if err != nil {
 		return nil, fmt.Errorf("read subscription types: %w", err)
 	}
@@ -117,4 +109,37 @@ func (db *DB) RetireType(ctx context.Context, key, actor string, now time.Time) 
 		return fmt.Errorf("there is no subscription type %q in use", key)
 	}
 	return db.audit(ctx, actor, "type retire", key, now)
+}
+
+// MoveType shows a type one place earlier or later to those who choose.
+func (db *DB) MoveType(ctx context.Context, key string, later bool, actor string, now time.Time) error {
+	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT key FROM subscription_type WHERE retired_at IS NULL ORDER BY position, id FOR UPDATE`)
+		if err != nil {
+			return err
+		}
+		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		from := slices.Index(keys, key)
+		if from < 0 {
+			return fmt.Errorf("there is no subscription type %q in use", key)
+		}
+		to := from - 1
+		if later {
+			to = from + 1
+		}
+		if to < 0 || to >= len(keys) {
+			return nil
+		}
+		keys[from], keys[to] = keys[to], keys[from]
+		_, err = tx.Exec(ctx, `
+			UPDATE subscription_type t SET position = o.n FROM unnest($1::text[]) WITH ORDINALITY AS o(key, n) WHERE t.key = o.key`, keys)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("move subscription type: %w", err)
+	}
+	return db.audit(ctx, actor, "type move", key, now)
 }

@@ -18,7 +18,7 @@ var errDryRun = errors.New("dry run")
 // in set-based statements within one transaction. With DryRun it does the
 // same, counts, and undoes it.
 func (db *DB) Upgrade(ctx context.Context, u contact.Upgrade) (counts contact.Upgraded, err error) {
-	if err := errors.Join(db.knownTerm(ctx, Purposes, string(u.Purpose)), db.knownTerm(ctx, LegalBases, string(u.StoreBasis))); err != nil {
+	if err := errors.Join(db.knownTerm(ctx, contact.Purposes, string(u.Purpose)), db.knownTerm(ctx, contact.LegalBases, string(u.StoreBasis))); err != nil {
 		return counts, err
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
@@ -38,6 +38,11 @@ func (db *DB) Upgrade(ctx context.Context, u contact.Upgrade) (counts contact.Up
 }
 
 func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgraded, err error) {
+	begin := func(point contact.UpgradePoint) {
+		if u.Step != nil {
+			u.Step(int(point))
+		}
+	}
 	// Two upgrades at once would count the same contacts.
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('jatak upgrade'))`); err != nil {
 		return n, err
@@ -68,21 +73,25 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 		return n, err
 	}
 
+	begin(contact.PointStored)
 	// 1: every contact has a purpose for being stored.
 	n.Stored, err = grandfather(ctx, tx, u, u.Purpose, u.StoreBasis, `true`)
 	if err != nil {
 		return n, err
 	}
+	begin(contact.PointWithdrawn)
 	// 4 before 2: "No mailings" wins over having been mailed.
 	n.Withdrawn, err = grandfather(ctx, tx, u, gating.PurposeEmarketing, gating.BasisWithdrawn, `g.no_mailings`)
 	if err != nil {
 		return n, err
 	}
+	begin(contact.PointMailed)
 	n.Emarketing, err = grandfather(ctx, tx, u, gating.PurposeEmarketing, gating.BasisLegitimateInterest,
 		fmt.Sprintf(`NOT g.no_mailings AND g.sends >= %d`, u.Threshold))
 	if err != nil {
 		return n, err
 	}
+	begin(contact.PointNever)
 	// 3: the rest has no row, and is counted.
 	err = tx.QueryRow(ctx, `
 		SELECT count(*) FROM upgrading g
@@ -96,6 +105,7 @@ func upgrade(ctx context.Context, tx pgx.Tx, u contact.Upgrade) (n contact.Upgra
 		return n, err
 	}
 
+	begin(contact.PointTypes)
 	if err := createTypes(ctx, tx, u, &n); err != nil {
 		return n, err
 	}

@@ -15,7 +15,7 @@ import (
 // SetWording makes a text the one that a purpose is asked for with in a
 // language, from now on.
 func (db *DB) SetWording(ctx context.Context, purpose gating.Purpose, language, text, actor string, now time.Time) error {
-	if err := db.knownTerm(ctx, Purposes, string(purpose)); err != nil {
+	if err := db.knownTerm(ctx, contact.Purposes, string(purpose)); err != nil {
 		return err
 	}
 	_, err := db.pool.Exec(ctx, `

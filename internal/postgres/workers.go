@@ -10,11 +10,15 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 )
 
+// Leases, bells and next attempts are compared between machines, and go by the
+// database's clock: two workers whose clocks differ do not take each other's
+// mails, and a clock that jumps puts nothing off.
+
 // StartWorker puts a worker on the list and returns its number, under which it
 // claims for as long as its lease lasts.
-func (db *DB) StartWorker(ctx context.Context, name string, now, leaseUntil time.Time) (id int64, err error) {
+func (db *DB) StartWorker(ctx context.Context, name string, lease time.Duration) (id int64, err error) {
 	err = db.pool.QueryRow(ctx, `
-		INSERT INTO worker (name, started_at, lease_until) VALUES ($1, $2, $3) RETURNING id`, name, now, leaseUntil).Scan(&id)
+		INSERT INTO worker (name, started_at, lease_until) VALUES ($1, now(), now() + $2::interval) RETURNING id`, name, lease).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("register worker: %w", err)
 	}
@@ -23,9 +27,9 @@ func (db *DB) StartWorker(ctx context.Context, name string, now, leaseUntil time
 
 // RenewLease keeps a worker's claims its own. It reports false when the lease
 // had run out: what the worker had claimed may be another's by now.
-func (db *DB) RenewLease(ctx context.Context, worker int64, now, leaseUntil time.Time) (kept bool, err error) {
+func (db *DB) RenewLease(ctx context.Context, worker int64, lease time.Duration) (kept bool, err error) {
 	tag, err := db.pool.Exec(ctx, `
-		UPDATE worker SET lease_until = $3 WHERE id = $1 AND lease_until > $2`, worker, now, leaseUntil)
+		UPDATE worker SET lease_until = now() + $2::interval WHERE id = $1 AND lease_until > now()`, worker, lease)
 	if err != nil {
 		return false, fmt.Errorf("renew lease: %w", err)
 	}
@@ -49,8 +53,8 @@ func (db *DB) AwaitWorkers(ctx context.Context, n int) error {
 }
 
 // StopWorker ends a worker's lease at once.
-func (db *DB) StopWorker(ctx context.Context, worker int64, now time.Time) error {
-	_, err := db.pool.Exec(ctx, `UPDATE worker SET lease_until = $2 WHERE id = $1`, worker, now)
+func (db *DB) StopWorker(ctx context.Context, worker int64) error {
+	_, err := db.pool.Exec(ctx, `UPDATE worker SET lease_until = now() WHERE id = $1`, worker)
 	if err != nil {
 		return fmt.Errorf("end lease: %w", err)
 	}
@@ -60,10 +64,10 @@ func (db *DB) StopWorker(ctx context.Context, worker int64, now time.Time) error
 // Sweep looks over the ledger. Rows of workers whose lease has run out are in
 // doubt: with resend they are pending again, without it they wait for a
 // person. Batches that have something to send and that nobody has rung for
-// since notSince, and campaigns whose planning stands still, are returned for
+// within patience, and campaigns whose planning stands still, are returned for
 // ringing, and campaigns that are done are finished. One sweep runs at a time;
 // ran is false when another was at it.
-func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, most int) (s campaign.Sweep, ran bool, err error) {
+func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience time.Duration, most int) (s campaign.Sweep, ran bool, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('jatak sweep'))`).Scan(&ran); err != nil || !ran {
 			return err
@@ -77,7 +81,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 				reply = 'the worker that was sending it ended without a word'
 			FROM batch b, worker w
 			WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch
-				AND d.state = 'sending' AND w.id = d.worker_id AND w.lease_until <= $1`, now, state)
+				AND d.state = 'sending' AND w.id = d.worker_id AND w.lease_until <= now()`, now, state)
 		if err != nil {
 			return err
 		}
@@ -86,40 +90,42 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now, notSince time.Time, m
 		// Campaigns whose time has come.
 		_, err = tx.Exec(ctx, `
 			UPDATE campaign SET state = 'planning', launched_at = $1, audience_end = (SELECT coalesce(max(id), 0) FROM contact)
-			WHERE state = 'scheduled' AND scheduled_at <= $1`, now)
+			WHERE state = 'scheduled' AND scheduled_at <= now()`, now)
 		if err != nil {
 			return err
 		}
 
+		// Before the batches are rung for: a plan stands still when its last batch
+		// was not rung for lately.
 		rows, err := tx.Query(ctx, `
-			WITH due AS (
-				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
-				WHERE b.closed_at IS NULL AND b.rung_at <= $2 AND c.state IN ('planning', 'sending')
-					AND coalesce(b.not_before <= $1, true)
-				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
-					AND d.state = 'sending')
-				AND (EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
-						AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= $1))
-					OR NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
-						AND d.state IN ('pending', 'deferred')))
-				ORDER BY b.rung_at LIMIT $3)
-			UPDATE batch b SET rung_at = $1 FROM due WHERE b.campaign_id = due.campaign_id AND b.batch = due.batch
-			RETURNING b.campaign_id, b.batch, due.priority`, now, notSince, most)
+			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= now() - $1::interval OR c.scheduled_at IS NOT NULL AND c.batches = 0)
+			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > now() - $1::interval)`, patience)
 		if err != nil {
 			return err
 		}
-		s.Batches, err = pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.BatchID])
+		s.Plans, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
 		if err != nil {
 			return err
 		}
 
 		rows, err = tx.Query(ctx, `
-			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= $1 OR c.scheduled_at IS NOT NULL AND c.batches = 0)
-			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > $1)`, notSince)
+			WITH due AS (
+				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
+				WHERE b.closed_at IS NULL AND b.rung_at <= now() - $1::interval AND c.state IN ('planning', 'sending')
+				AND coalesce(b.not_before <= now(), true)
+				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+					AND d.state = 'sending')
+				AND (EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+						AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now()))
+					OR NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+						AND d.state IN ('pending', 'deferred')))
+				ORDER BY b.rung_at LIMIT $2)
+			UPDATE batch b SET rung_at = now() FROM due WHERE b.campaign_id = due.campaign_id AND b.batch = due.batch
+			RETURNING b.campaign_id, b.batch, due.priority`, patience, most)
 		if err != nil {
 			return err
 		}
-		s.Plans, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+		s.Batches, err = pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.BatchID])
 		if err != nil {
 			return err
 		}

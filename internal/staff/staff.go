@@ -43,14 +43,54 @@ type User struct {
 	Email        string
 	Role         Role
 	Language     string
+	TimeZone     string // of the IANA list; "": the installation's
 	PasswordHash string
+}
+
+// Member is a user as the list of users shows them.
+type Member struct {
+	ID       int64
+	Email    string
+	Role     Role
+	Created  time.Time
+	Seen     time.Time // zero when they have no session
+	Disabled bool
+}
+
+// Invitation is a link that was not used yet.
+type Invitation struct {
+	ID      int64
+	Email   string // "" for the first user, who says
+	Role    Role
+	By      string
+	Created time.Time
+	Expires time.Time
+}
+
+// Session is a browser that a user is logged in with.
+type Session struct {
+	ID      int64
+	Agent   string // what the browser calls itself
+	Started time.Time
+	Seen    time.Time
+	Expires time.Time
+	Current bool
 }
 
 // ErrNotFound says that there is no such user, session or set-up link.
 var ErrNotFound = errors.New("no such user or session")
 
-// SessionLife is how long a session lasts.
-const SessionLife = 12 * time.Hour
+// ErrLastAdministrator says that nobody would be left who may change users.
+var ErrLastAdministrator = errors.New("there must be an administrator")
+
+// How long things last.
+const (
+	SessionLife    = 12 * time.Hour
+	InvitationLife = 24 * time.Hour
+)
+
+// MostAgent bounds what is kept of what a browser calls itself, in bytes.
+const MostAgent = 300
 
 // NewToken returns a secret for a session or a link, and the hash it is kept by.
 func NewToken() (token string, hash []byte) {

@@ -31,6 +31,7 @@ type Options struct {
 	StoreBasis gating.LegalBasis // why contacts are stored; default the tenant's setting
 	Threshold  int               // real sends that count as having been mailed; default 1
 	LegacyURLs []string          // the legacy system's own unsubscribe pages
+	Step       func(point int)   // is told which point begins; optional
 }
 
 // Report says what each of the six points did, or with a dry run would do.
@@ -66,10 +67,13 @@ func Run(ctx context.Context, store Store, o Options, now time.Time) (r Report, 
 	r.DryRun = o.DryRun
 	r.Upgraded, err = store.Upgrade(ctx, contact.Upgrade{
 		Now: now, Actor: o.Actor, DryRun: o.DryRun, Purpose: rules.DefaultPurpose, StoreBasis: o.StoreBasis, Threshold: o.Threshold,
-		Types: contact.DefaultTypes(),
+		Types: contact.DefaultTypes(), Step: o.Step,
 	})
 	if err != nil {
 		return r, err
+	}
+	if o.Step != nil {
+		o.Step(int(contact.PointLinks))
 	}
 	return r, rewriteTemplates(ctx, store, o, &r)
 }

@@ -20,6 +20,7 @@ type Message struct {
 	// MailParameters and RcptParameters are what followed the addresses, such as
 	// BODY=8BITMIME and NOTIFY=NEVER.
 	MailParameters, RcptParameters string
+	ID                             string // its Message-ID
 	Data                           string // with CRLF line ends, dots undoubled
 	At                             time.Time
 }
@@ -28,7 +29,7 @@ type Message struct {
 type Do struct {
 	Reply  string // instead of the usual one
 	HangUp bool   // without a reply
-	// Wait is received from before anything is done.
+	// Wait is received from before anything is done, or until the sink closes.
 	Wait <-chan struct{}
 }
 
@@ -43,12 +44,22 @@ type Sink struct {
 	script   Script
 	hello    []string
 	running  sync.WaitGroup
+	closing  chan struct{}
 
 	mu       sync.Mutex
 	messages []Message
 	open     map[net.Conn]bool
 	served   int
 	most     int
+	light    bool
+}
+
+// Light makes the sink keep addresses, Message-IDs and times, and not the data,
+// of what it accepts from now on: for many mails at full speed.
+func (s *Sink) Light() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.light = true
 }
 
 // New starts a sink that is closed when the test ends. Extensions are what it
@@ -87,7 +98,7 @@ func start(t testing.TB, network, address string, lmtp bool, script Script, exte
 	if script == nil {
 		script = func(string, string) *Do { return nil }
 	}
-	s := &Sink{listener: listener, lmtp: lmtp, script: script, hello: extensions, open: map[net.Conn]bool{}}
+	s := &Sink{listener: listener, lmtp: lmtp, script: script, hello: extensions, open: map[net.Conn]bool{}, closing: make(chan struct{})}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
@@ -124,7 +135,10 @@ func (s *Sink) Connections() (all, atOnce int) {
 
 // Close hangs up on everybody.
 func (s *Sink) Close() {
-	_ = s.listener.Close()
+	if s.listener.Close() != nil {
+		return // closed before
+	}
+	close(s.closing)
 	s.mu.Lock()
 	for c := range s.open {
 		_ = c.Close()
@@ -166,7 +180,10 @@ func (s *Sink) converse(conn net.Conn) {
 		}
 		if do.Wait != nil {
 			_ = w.Flush()
-			<-do.Wait
+			select {
+			case <-do.Wait:
+			case <-s.closing:
+			}
 		}
 		if do.HangUp {
 			_ = w.Flush()
@@ -243,7 +260,10 @@ func (s *Sink) converse(conn net.Conn) {
 			}
 			if went, alive = answer("DOT", m.To, "250 2.0.0 queued"); went {
 				s.mu.Lock()
-				m.At = time.Now()
+				m.At, m.ID = time.Now(), messageID(m.Data)
+				if s.light {
+					m.Data = ""
+				}
 				s.messages = append(s.messages, m)
 				s.mu.Unlock()
 			}
@@ -279,6 +299,12 @@ func readData(r *bufio.Reader) (string, error) {
 		}
 		b.WriteString(strings.TrimPrefix(line, "."))
 	}
+}
+
+func messageID(data string) string {
+	_, rest, _ := strings.Cut(data, "Message-ID: ")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return strings.Clone(id)
 }
 
 func address(s string) (inBrackets, parameters string) {

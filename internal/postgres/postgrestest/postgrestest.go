@@ -82,3 +82,28 @@ func replaceDatabase(t testing.TB, serverURL, name string) string {
 	u.Path = "/" + name
 	return u.String()
 }
+
+// Fatten lengthens the table of deliveries to a number of bytes at least, with
+// rows of a campaign that does not exist, and returns its length.
+func Fatten(t testing.TB, databaseURL string, bytes int64) (length int64) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	const most = 20
+	for part := 0; part < most && length < bytes; part++ {
+		_, err := conn.Exec(ctx, `
+			INSERT INTO delivery (campaign_id, batch, contact_id, state, reason, policy_version, changed_at)
+			SELECT 0, $1, n, 'cancelled', '', 0, now() FROM generate_series(1, 20000) n`, part)
+		if err == nil {
+			err = conn.QueryRow(ctx, `SELECT pg_relation_size('delivery')`).Scan(&length)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return length
+}

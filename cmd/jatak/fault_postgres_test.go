@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jatak-mail/jatak/internal/embedded"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+)
+
+// ownPostgres starts a durable server for a test that will harm it.
+func ownPostgres(t *testing.T) (pg *embedded.Postgres, db *postgres.DB, data string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "jatak-pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	pg, err = embedded.StartPostgres(context.Background(), embedded.PostgresOptions{Dir: filepath.Join(dir, "pg"), Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopServer(pg) })
+	if db, err = postgres.Open(t.Context(), pg.URL()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return pg, db, filepath.Join(dir, "pg", "data")
+}
+
+// PostgreSQL is restarted, or killed, in the middle of a campaign. What was
+// committed is still there; what was on its way is at most a window.
+func TestFaultPostgresEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*embedded.Postgres) error{
+		"restarted": func(*embedded.Postgres) error { return nil }, // Restart ends it in good order
+		"killed":    func(pg *embedded.Postgres) error { return pg.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pg, db, _ := ownPostgres(t)
+			const contacts = 3000
+			i := installOn(t, contacts, nil, db, pg.URL())
+			p := i.worker()
+			id := i.launch()
+			i.await(id, "some mails", moreThan(contacts/4))
+			if err := end(pg); err != nil {
+				t.Fatal(err)
+			}
+			if err := pg.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			i.sentToAll(id, contacts, testWindow)
+			says(t, "level=WARN", p)
+		})
+	}
+}
+
+// Every connection to the database is ended, again and again.
+func TestFaultPostgresEndsConnections(t *testing.T) {
+	t.Parallel()
+	pg, db, data := ownPostgres(t)
+	const contacts = 4000
+	i := installOn(t, contacts, nil, db, pg.URL())
+	p := i.worker()
+	id := i.launch()
+	for n := range 5 {
+		i.await(id, "some mails", moreThan(n*contacts/6))
+		for _, pid := range backends(t, data) {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
+	i.sentToAll(id, contacts, 5*testWindow)
+	says(t, "terminating connection", p)
+}
+
+// The disk is full: PostgreSQL's processes may make no file longer than their
+// table of deliveries is. That needs no rights and no file system of its own,
+// and PostgreSQL meets it where it would meet a full disk: as it extends a file.
+func TestFaultDiskFull(t *testing.T) {
+	t.Parallel()
+	pg, db, data := ownPostgres(t)
+	const contacts = 3000
+	i := installOn(t, contacts, nil, db, pg.URL())
+	// Files of the log in advance are 16 MB: the table has to be longer.
+	size := postgrestest.Fatten(t, pg.URL(), 17<<20)
+	p := i.worker()
+	limit := func(bytes string) {
+		t.Helper()
+		for _, pid := range append(backends(t, data), postmasterOf(t, data)) {
+			limitFiles(t, pid, bytes)
+		}
+	}
+	limit(fmt.Sprint(size))
+	id := i.launch()
+	says(t, "could not extend file", p)
+	says(t, wordTask, p)
+	limit("unlimited")
+	i.sentToAll(id, contacts, 0)
+}
+
+func postmasterOf(t *testing.T, data string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// backends are the server's processes that serve a connection.
+func backends(t *testing.T, data string) (pids []int) {
+	t.Helper()
+	out, err := exec.Command("ps", "-o", "pid=,args=", "--ppid", fmt.Sprint(postmasterOf(t, data))).Output()
+	if err != nil {
+		t.Fatalf("ps: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.Contains(line, "jatak jatak [local]") {
+			pid, err := strconv.Atoi(fields[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// limitFiles bounds the files of a process, as the user that the process runs as:
+// only the soft limit, which may be raised again.
+func limitFiles(t *testing.T, pid int, bytes string) {
+	t.Helper()
+	command := exec.Command("prlimit", "--pid", fmt.Sprint(pid), "--fsize="+bytes+":")
+	if info, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil && os.Geteuid() == 0 {
+		owner := info.Sys().(*syscall.Stat_t)
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
+	}
+	if out, err := command.CombinedOutput(); err != nil {
+		if _, gone := os.Stat(fmt.Sprintf("/proc/%d", pid)); gone == nil {
+			t.Fatalf("prlimit: %v: %s", err, out)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+func (s *site) accountRoutes() []route {
+	return []route{
+		{pattern: "GET /account", role: staff.Viewer, handle: s.account},
+		{pattern: "POST /account/password", role: staff.Viewer, handle: s.changePassword, kept: true},
+		{pattern: "POST /account/preferences", role: staff.Viewer, handle: s.changePreferences},
+		{pattern: "POST /account/sessions", role: staff.Viewer, handle: s.endSessions},
+	}
+}
+
+type sessionLine struct {
+	staff.Session
+	Browser string
+}
+
+type accountPage struct {
+	Email, Zone, Default string
+	Language             string
+	Role                 staff.Role
+	Sessions             []sessionLine
+	Least                int
+}
+
+func (s *site) account(w http.ResponseWriter, r *http.Request) {
+	s.showAccount(w, r, http.StatusOK, "")
+}
+
+func (s *site) showAccount(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	user := userOf(r)
+	p := accountPage{Email: user.Email, Role: user.Role, Zone: user.TimeZone, Language: s.lang(r), Least: staff.LeastPassword}
+	zone, err := s.zone(r.Context(), staff.User{})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.Default = zone.String()
+	list, err := s.Store.Sessions(r.Context(), user.ID, sessionHash(r), s.Now())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for _, session := range list {
+		p.Sessions = append(p.Sessions, sessionLine{session, s.browserName(r, session.Agent)})
+	}
+	s.show(w, r, status, "account", "account", problem, p)
+}
+
+// sessionHash is what the session of a request is kept by.
+func sessionHash(r *http.Request) []byte {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return []byte{}
+	}
+	return staff.HashToken(c.Value)
+}
+
+func (s *site) browserName(r *http.Request, agent string) string {
+	browser, system := staff.Browser(agent)
+	switch {
+	case browser != "" && system != "":
+		return s.text(r, "console.account.browser", browser, system)
+	case browser != "" || system != "":
+		return browser + system
+	}
+	return s.text(r, "console.account.browser.unknown")
+}
+
+func (s *site) changePassword(w http.ResponseWriter, r *http.Request) {
+	user := userOf(r)
+	allowed, err := s.mayTry(r, user.Email)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !allowed {
+		s.showAccount(w, r, http.StatusTooManyRequests, s.text(r, "console.slow"))
+		return
+	}
+	kept, err := s.Store.UserByEmail(r.Context(), user.Email)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !staff.CheckPassword(kept.PasswordHash, r.PostFormValue("password")) {
+		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "console.account.wrong"))
+		return
+	}
+	hash, err := staff.HashPassword(r.PostFormValue("new"))
+	if err != nil {
+		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "console.account.short", staff.LeastPassword, staff.MostPassword))
+		return
+	}
+	if err := s.Store.ChangePassword(r.Context(), user.ID, hash, sessionHash(r), s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.redirect(w, r, "/account?done=password")
+}
+
+func (s *site) changePreferences(w http.ResponseWriter, r *http.Request) {
+	user := userOf(r)
+	zone := strings.TrimSpace(r.PostFormValue("zone"))
+	if zone != "" {
+		if _, err := time.LoadLocation(zone); err != nil || len(zone) > 64 || zone == "Local" {
+			s.showAccount(w, r, http.StatusBadRequest, s.text(r, "setting.time-zone.wrong"))
+			return
+		}
+	}
+	err := s.Store.SetUserZone(r.Context(), user.ID, zone)
+	if lang := s.Templates.Match(r.PostFormValue("lang")); err == nil {
+		err = s.Store.SetUserLanguage(r.Context(), user.ID, lang)
+		s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.redirect(w, r, "/account?done=saved")
+}
+
+// endSessions ends one of the user's sessions, or all but this one.
+func (s *site) endSessions(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.PostFormValue("id"), 10, 64)
+	if err != nil || id < 0 {
+		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "console.account.gone"))
+		return
+	}
+	if err := s.Store.EndSessionOf(r.Context(), userOf(r).ID, id, sessionHash(r)); err != nil {
+		s.fail(w, r, fmt.Errorf("session %d: %w", id, err))
+		return
+	}
+	s.redirect(w, r, "/account?done=session")
+}

@@ -1,0 +1,211 @@
+package console
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+// auditStore keeps who did what.
+type auditStore interface {
+	AuditLog(ctx context.Context, f staff.Filter) ([]staff.Entry, error)
+	Actors(ctx context.Context) ([]string, error)
+	WriteAudit(ctx context.Context, e staff.Entry) error
+}
+
+func (s *site) auditRoutes() []route {
+	return []route{
+		{pattern: "GET /audit", role: staff.Officer, handle: s.audit},
+		{pattern: "GET /audit.csv", role: staff.Officer, handle: s.auditCSV},
+	}
+}
+
+// answered remembers what was answered.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answered) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController through.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// writeAudit keeps that a request was done, for the routes whose store does not
+// do so itself. What was done is done when it cannot be kept.
+func (s *site) writeAudit(r *http.Request) {
+	e := staff.Entry{Actor: actor(r), At: s.Now()}
+	_, path, _ := strings.Cut(r.Pattern, " /")
+	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	var words []string
+	for i, part := range strings.Split(path, "/") {
+		switch {
+		case i == 0:
+			words = append(words, strings.TrimSuffix(part, "s"))
+		case part == "{action}":
+			words = append(words, r.PathValue("action"))
+		case !strings.HasPrefix(part, "{"):
+			words = append(words, part)
+		}
+	}
+	e.Action = strings.Join(words, " ")
+	switch words[0] {
+	case "contact":
+		e.Contact = id
+	case "campaign":
+		e.Campaign = id
+	default:
+		e.Detail = r.PathValue("id")
+	}
+	if err := s.Store.WriteAudit(context.WithoutCancel(r.Context()), e); err != nil {
+		s.Log.Error("the audit log was not written", "action", e.Action, "error", err)
+	}
+}
+
+// Bounds of the log.
+const (
+	auditPage = 50
+	// mostAuditCSV is how many lines a file has.
+	mostAuditCSV = 50_000
+	auditChunk   = 1000
+)
+
+// auditTopics are the first words of what is done.
+func auditTopics() []string {
+	return []string{"campaign", "contact", "consent", "template", "settings", "wording", "term", "type", "brand", "user", "account", "relay", "limit", "upgrade"}
+}
+
+type auditLine struct {
+	staff.Entry
+	Who, What string // in words, where there are some
+}
+
+type auditPageValues struct {
+	Actor, Topic, Contact, From, Until string // as they were asked for
+	Actors, Topics                     []string
+	Lines                              []auditLine
+	Next, CSV                          string // addresses; "" for none
+}
+
+// auditFilter reads what is asked for; what cannot be read asks for nothing.
+func auditFilter(r *http.Request) (f staff.Filter, p auditPageValues) {
+	q := r.URL.Query()
+	get := func(name string, most int) string {
+		value := strings.TrimSpace(q.Get(name))
+		if len(value) > most || !plainLine(value, most) {
+			return ""
+		}
+		return value
+	}
+	p.Actor, p.Topic, p.Contact, p.From, p.Until = get("who", 300), get("what", 40), get("contact", 20), get("from", 10), get("until", 10)
+	f.Actor, f.Topic = p.Actor, p.Topic
+	if f.Actor != "" && !strings.Contains(f.Actor, ":") {
+		f.Actor = "user:" + f.Actor
+	}
+	f.Contact, _ = strconv.ParseInt(p.Contact, 10, 64)
+	if from, err := time.ParseInLocation(time.DateOnly, p.From, zoneOf(r)); err == nil {
+		f.From = from
+	}
+	if until, err := time.ParseInLocation(time.DateOnly, p.Until, zoneOf(r)); err == nil {
+		f.Until = until.AddDate(0, 0, 1) // that day too
+	}
+	var micros int64
+	if n, err := fmt.Sscanf(get("before", 60), "%d.%d.%d", &micros, &f.Before.Kind, &f.Before.ID); err == nil && n == 3 && micros > 0 && micros < 1<<53 {
+		f.Before.At = time.UnixMicro(micros)
+	}
+	return f, p
+}
+
+func (s *site) audit(w http.ResponseWriter, r *http.Request) {
+	f, p := auditFilter(r)
+	f.Most = auditPage + 1
+	lines, err := s.Store.AuditLog(r.Context(), f)
+	if err == nil {
+		p.Actors, err = s.Store.Actors(r.Context())
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for i, a := range p.Actors {
+		p.Actors[i] = strings.TrimPrefix(a, "user:")
+	}
+	p.Topics = auditTopics()
+	query := url.Values{}
+	for name, value := range map[string]string{"who": p.Actor, "what": p.Topic, "contact": p.Contact, "from": p.From, "until": p.Until} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	p.CSV = "/audit.csv?" + query.Encode()
+	if len(lines) > auditPage {
+		lines = lines[:auditPage]
+		last := lines[auditPage-1]
+		query.Set("before", fmt.Sprintf("%d.%d.%d", last.At.UnixMicro(), last.Kind, last.ID))
+		p.Next = "/audit?" + query.Encode()
+	}
+	for _, e := range lines {
+		p.Lines = append(p.Lines, s.auditLine(r, e))
+	}
+	s.show(w, r, http.StatusOK, "audit", "settings", "", p)
+}
+
+func (s *site) auditLine(r *http.Request, e staff.Entry) auditLine {
+	l := auditLine{Entry: e, Who: strings.TrimPrefix(e.Actor, "user:"), What: e.Action}
+	key := "audit." + strings.ReplaceAll(e.Action, " ", ".")
+	if text := s.text(r, key); text != key {
+		l.What = text
+	}
+	return l
+}
+
+// auditCSV gives the log as a file for spreadsheets, the newest lines first.
+func (s *site) auditCSV(w http.ResponseWriter, r *http.Request) {
+	f, _ := auditFilter(r)
+	f.Most = auditChunk
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="audit.csv"`)
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"time", "who", "what", "contact", "campaign", "detail"})
+	for written := 0; written < mostAuditCSV; {
+		lines, err := s.Store.AuditLog(r.Context(), f)
+		if err != nil {
+			s.Log.Error("the audit log could not be given out whole", "error", err)
+			panic(http.ErrAbortHandler) // a file that ends early must not look whole
+		}
+		for _, e := range lines {
+			_ = out.Write([]string{e.At.UTC().Format(time.RFC3339), cell(e.Actor), cell(e.Action), idText(e.Contact), idText(e.Campaign), cell(e.Detail)})
+		}
+		out.Flush()
+		if out.Error() != nil || len(lines) < f.Most {
+			return // whoever has hung up needs no more
+		}
+		written += len(lines)
+		f.Before = lines[len(lines)-1]
+	}
+}
+
+func idText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// cell keeps a spreadsheet from reading a text as a formula.
+func cell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}

@@ -1,0 +1,303 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/senderdomain"
+	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
+)
+
+// sendingStore tells how mail leaves.
+type sendingStore interface {
+	WorkersNow(ctx context.Context, now time.Time) ([]campaign.WorkerSeen, error)
+	RelayTests(ctx context.Context) ([]campaign.RelayTest, error)
+	AskRelayTest(ctx context.Context, relay, actor string, now time.Time) error
+	SenderDomains(ctx context.Context, since time.Time) ([]string, error)
+	SendLimits(ctx context.Context) ([]campaign.Limit, error)
+	SetLimit(ctx context.Context, l campaign.Limit, actor string, now time.Time) error
+	RemoveLimit(ctx context.Context, kind campaign.LimitKind, name, actor string, now time.Time) error
+}
+
+func (s *site) sendingRoutes() []route {
+	return []route{
+		{pattern: "GET /settings/relays", role: staff.Viewer, handle: s.relays},
+		{pattern: "POST /settings/relays/test", role: staff.Administrator, handle: s.testRelay, kept: true},
+		{pattern: "POST /settings/limits", role: staff.Administrator, handle: s.setLimit, kept: true},
+		{pattern: "POST /settings/limits/remove", role: staff.Administrator, handle: s.removeLimit, kept: true},
+		{pattern: "GET /settings/domains", role: staff.Viewer, handle: s.domains},
+		{pattern: "GET /settings/domains/{domain}", role: staff.Marketer, handle: s.domain},
+	}
+}
+
+// relayLine is a relay as the workers tell of it.
+type relayLine struct {
+	campaign.Relay
+	Workers     int
+	Connections int // of all workers together
+	Test        campaign.RelayTest
+	State       string // of the test: good, bad, waiting, late, or "" for none
+}
+
+type relaysPage struct {
+	Relays  []relayLine
+	Workers []campaign.WorkerSeen
+	Pace    string
+	Limits  []limitLine
+	Waiting bool // a test is under way
+	May     bool
+}
+
+// limitLine is a limit with its rate in words.
+type limitLine struct {
+	campaign.Limit
+	Rate string
+}
+
+// rateText writes mails a second in the unit that reads best.
+func (s *site) rateText(r *http.Request, perSecond float64) string {
+	lang := s.lang(r)
+	switch {
+	case perSecond == 0:
+		return s.text(r, "console.setting.value.unlimited")
+	case perSecond >= 1:
+		return s.text(r, "console.limit.second", templates.Decimal(lang, perSecond))
+	}
+	return s.text(r, "console.limit.hour", templates.Decimal(lang, perSecond*3600))
+}
+
+// setLimit keeps a limit; what the form does not ask for, a destination's domains
+// and a warm-up, stays as it was.
+func (s *site) setLimit(w http.ResponseWriter, r *http.Request) {
+	p, err := s.relaysPage(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	l := campaign.Limit{Kind: campaign.LimitKind(r.PostFormValue("kind")), Name: strings.ToLower(strings.TrimSpace(r.PostFormValue("name")))}
+	for _, kept := range p.Limits {
+		if kept.Kind == l.Kind && kept.Name == l.Name {
+			l = kept.Limit
+		}
+	}
+	pace := strings.TrimSpace(r.PostFormValue("pace"))
+	if pace == "" {
+		pace = "unlimited"
+	}
+	l.PerSecond, err = contact.ParsePace(pace)
+	if connections := strings.TrimSpace(r.PostFormValue("connections")); err == nil {
+		l.Connections = 0
+		if connections != "" {
+			l.Connections, err = strconv.Atoi(connections)
+		}
+	}
+	if err == nil {
+		err = l.Validate()
+	}
+	if err != nil {
+		s.Log.Info("a limit was not taken", "error", err)
+		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.text(r, "console.limit.wrong"), p)
+		return
+	}
+	if err := s.Store.SetLimit(r.Context(), l, actor(r), s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.redirect(w, r, "/settings/relays?done=saved")
+}
+
+func (s *site) removeLimit(w http.ResponseWriter, r *http.Request) {
+	err := s.Store.RemoveLimit(r.Context(), campaign.LimitKind(r.PostFormValue("kind")), r.PostFormValue("name"), actor(r), s.Now())
+	if err != nil {
+		// It is gone already: the page shows what there is.
+		s.Log.Info("a limit was not removed", "error", err)
+	}
+	s.redirect(w, r, "/settings/relays?done=changed")
+}
+
+// testPatience is how long a test is waited for.
+const testPatience = 2 * time.Minute
+
+func (s *site) relays(w http.ResponseWriter, r *http.Request) {
+	p, err := s.relaysPage(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if partial(r) {
+		s.fragment(w, r, http.StatusOK, "relays", "relay-list", p)
+		return
+	}
+	s.show(w, r, http.StatusOK, "relays", "settings", "", p)
+}
+
+func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
+	ctx, now := r.Context(), s.Now()
+	p.May = userOf(r).Role.May(staff.Administrator)
+	if p.Workers, err = s.Store.WorkersNow(ctx, now); err != nil {
+		return p, err
+	}
+	pace, err := s.Store.Setting(ctx, contact.SettingSendPace)
+	if err != nil {
+		return p, err
+	}
+	p.Pace = s.settingText(r, contact.SettingSendPace, pace)
+	limits, err := s.Store.SendLimits(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, l := range limits {
+		p.Limits = append(p.Limits, limitLine{l, s.rateText(r, l.Rate(now))})
+	}
+	tests, err := s.Store.RelayTests(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, worker := range p.Workers {
+		for _, relay := range worker.About.Relays {
+			at := slices.IndexFunc(p.Relays, func(l relayLine) bool { return l.Name == relay.Name })
+			if at < 0 {
+				at = len(p.Relays)
+				p.Relays = append(p.Relays, relayLine{Relay: relay})
+			}
+			p.Relays[at].Workers++
+			p.Relays[at].Connections += relay.Connections
+		}
+	}
+	for i := range p.Relays {
+		l := &p.Relays[i]
+		for _, t := range tests {
+			if t.Relay == l.Name {
+				l.Test = t
+			}
+		}
+		switch {
+		case l.Test.ID == 0:
+		case !l.Test.Done.IsZero() && l.Test.OK:
+			l.State = "good"
+		case !l.Test.Done.IsZero():
+			l.State = "bad"
+		case now.Sub(l.Test.Asked) > testPatience:
+			l.State = "late"
+		default:
+			l.State, p.Waiting = "waiting", true
+		}
+	}
+	return p, nil
+}
+
+// testRelay asks the workers to log in at a relay.
+func (s *site) testRelay(w http.ResponseWriter, r *http.Request) {
+	relay := r.PostFormValue("relay")
+	p, err := s.relaysPage(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !slices.ContainsFunc(p.Relays, func(l relayLine) bool { return l.Name == relay }) {
+		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.text(r, "console.relays.gone"), p)
+		return
+	}
+	if err := s.Store.AskRelayTest(r.Context(), relay, actor(r), s.Now()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.redirect(w, r, "/settings/relays?done=asked")
+}
+
+// senderMemory is how far back campaigns tell which domains mails are from.
+const senderMemory = 2 * 365 * 24 * time.Hour
+
+// senders are the domains that mails are from, and what the workers know of them.
+func (s *site) senders(ctx context.Context) ([]senderdomain.Domain, error) {
+	names, err := s.Store.SenderDomains(ctx, s.Now().Add(-senderMemory))
+	if err != nil {
+		return nil, err
+	}
+	address, err := s.Store.Setting(ctx, contact.SettingSenderAddress)
+	if err != nil {
+		return nil, err
+	}
+	if _, domain, ok := strings.Cut(address, "@"); ok {
+		names = append(names, strings.ToLower(domain))
+	}
+	workers, err := s.Store.WorkersNow(ctx, s.Now())
+	if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	bounce := ""
+	keys := map[string][]senderdomain.Key{}
+	for _, worker := range workers {
+		for _, r := range worker.About.Relays {
+			hosts = append(hosts, r.Host)
+		}
+		for _, k := range worker.About.Signers {
+			names = append(names, k.Domain)
+			key := senderdomain.Key{Selector: k.Selector, Record: k.Record}
+			if !slices.Contains(keys[k.Domain], key) {
+				keys[k.Domain] = append(keys[k.Domain], key)
+			}
+		}
+		bounce = worker.About.BounceDomain
+	}
+	slices.Sort(names)
+	slices.Sort(hosts)
+	var list []senderdomain.Domain
+	for _, name := range slices.Compact(names) {
+		list = append(list, senderdomain.Domain{Name: name, Bounce: bounce, Hosts: slices.Compact(hosts), Keys: keys[name]})
+	}
+	return list, nil
+}
+
+func (s *site) domains(w http.ResponseWriter, r *http.Request) {
+	list, err := s.senders(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, r, http.StatusOK, "domains", "settings", "", list)
+}
+
+type domainPage struct {
+	Name    string
+	Records []senderdomain.Record
+	Signed  bool
+}
+
+// domain asks the DNS about a domain and says what to publish.
+func (s *site) domain(w http.ResponseWriter, r *http.Request) {
+	list, err := s.senders(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	at := slices.IndexFunc(list, func(d senderdomain.Domain) bool { return d.Name == r.PathValue("domain") })
+	if at < 0 {
+		s.web.Error(w, r, http.StatusNotFound, "gone")
+		return
+	}
+	p := domainPage{Name: list[at].Name, Records: s.checkDomain(r.Context(), list[at]), Signed: len(list[at].Keys) > 0}
+	s.show(w, r, http.StatusOK, "domain", "settings", "", p)
+}
+
+// checkDomain asks about all records at once.
+func (s *site) checkDomain(ctx context.Context, d senderdomain.Domain) []senderdomain.Record {
+	records := d.Records()
+	var asking sync.WaitGroup
+	for i, r := range records {
+		if r.State == "" {
+			asking.Go(func() { records[i] = senderdomain.Ask(ctx, s.Resolver, r) })
+		}
+	}
+	asking.Wait()
+	return records
+}

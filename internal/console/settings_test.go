@@ -1,0 +1,837 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/console"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/internal/upgrade"
+)
+
+// deaf is a name server that says of jatak.example what is wrong, and of others
+// nothing.
+type deaf struct{}
+
+func (deaf) LookupTXT(_ context.Context, name string) ([]string, error) {
+	switch name {
+	case "jatak.example.":
+		return []string{"v=spf1 +all"}, nil
+	case "_dmarc.jatak.example.":
+		return nil, errors.New("i/o timeout")
+	}
+	return nil, &net.DNSError{Name: name, IsNotFound: true}
+}
+
+// Start runs an upgrade while the request waits.
+func (o *office) Start(ctx context.Context, r contact.UpgradeRun) (err error) {
+	if r.ID, err = o.db.StartUpgradeRun(ctx, r); err != nil {
+		return err
+	}
+	report, err := upgrade.Run(ctx, o.db, upgrade.Options{DryRun: r.DryRun, Actor: r.Actor, Threshold: r.Threshold, LegacyURLs: r.LegacyURLs}, r.Started)
+	if err != nil {
+		return err
+	}
+	r.Report, r.Finished = contact.UpgradeReport{Upgraded: report.Upgraded, Templates: report.Templates, LinksRewritten: report.LinksRewritten}, r.Started
+	return o.db.FinishUpgradeRun(ctx, r)
+}
+
+// audited returns the newest lines of the audit log, as words.
+func (o *office) audited() (lines []string) {
+	o.t.Helper()
+	list, err := o.db.AuditLog(o.t.Context(), staff.Filter{Most: 100})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, e := range list {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Actor, e.Action, e.Detail)))
+	}
+	return lines
+}
+
+func has(lines []string, want string) bool {
+	for _, l := range lines {
+		if strings.Contains(l, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	set := func(name string, value ...string) *httptest.ResponseRecorder {
+		return b.do("POST", "/settings/rules/"+name, url.Values{"value": value})
+	}
+	if w := set("bounce-limit", "7"); w.Code != http.StatusSeeOther {
+		t.Errorf("a setting answers %d: %s", w.Code, w.Body)
+	}
+	if value, err := o.db.Setting(t.Context(), gating.SettingBounceLimit); err != nil || value != "7" {
+		t.Errorf("it is %q, %v", value, err)
+	}
+	if w := set("confirm-sources", "web_form", "import"); w.Code != http.StatusSeeOther {
+		t.Errorf("several values answer %d: %s", w.Code, w.Body)
+	}
+	for _, test := range []struct{ name, value string }{{"emarketing-privacy", "maybe"}, {"bounce-limit", "0"}, {"time-zone", "Mars"}, {"sender-name", strings.Repeat("x", 501)},
+		{"sender-address", nasty}, {"send-pace", "fast"}, {"default-purpose", "no-such"}} {
+		b.do("POST", "/language", url.Values{"lang": {"da"}})
+		w := set(test.name, test.value)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), o.words.Text("da", "setting."+test.name+".wrong")) || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("%s = %.20s answers %d", test.name, test.value, w.Code)
+		}
+	}
+	if w := set("no-such", "on"); w.Code != http.StatusNotFound && w.Code != http.StatusBadRequest {
+		t.Errorf("a setting that is not there answers %d", w.Code)
+	}
+	page := b.do("GET", "/settings", nil)
+	for _, s := range postgres.Settings() {
+		key := "setting." + string(s.Name)
+		for _, lang := range []string{"en", "da"} {
+			if o.words.Text(lang, key) == key || o.words.Text(lang, key+".help") == key+".help" || o.words.Text(lang, key+".wrong") == key+".wrong" {
+				t.Errorf("%s has no words in %s", s.Name, lang)
+			}
+		}
+		if !strings.Contains(page.Body.String(), "/settings/rules/"+string(s.Name)) {
+			t.Errorf("the page lacks %s", s.Name)
+		}
+	}
+	history := b.do("GET", "/settings/rules/bounce-limit", nil).Body.String()
+	if !strings.Contains(history, "administrator@jatak.example") || !strings.Contains(history, ">7<") {
+		t.Errorf("the history: %s", history)
+	}
+	if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("Content-Security-Policy: %s", policy)
+	}
+	if !has(o.audited(), "settings set bounce-limit = 7") {
+		t.Errorf("the audit log: %q", o.audited())
+	}
+}
+
+// Before E-marketing privacy is switched, the page says what that would do to the
+// campaigns under way.
+func TestPrivacyIsAskedAboutFirst(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	if err := o.db.Schedule(t.Context(), o.id, noon, campaign.Override{}); err != nil {
+		t.Fatal(err)
+	}
+	if w := b.do("POST", "/settings/rules/emarketing-privacy", url.Values{"value": {"on"}}); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/settings/privacy/effect?to=on") {
+		t.Errorf("switching answers %d: %s", w.Code, w.Body)
+	}
+	if value, _ := o.db.Setting(t.Context(), gating.SettingPrivacy); value != "off" {
+		t.Errorf("it is %s before anybody is sure", value)
+	}
+	check := func(state string) {
+		t.Helper()
+		effect := b.do("GET", "/settings/privacy/effect?to=on", nil).Body.String()
+		if !strings.Contains(effect, "2 people who would be mailed now would be held back.") || !strings.Contains(effect, o.words.ReasonText("en", gating.NoConsent)+": 2") {
+			t.Errorf("while it is %s: %s", state, effect)
+		}
+	}
+	check("scheduled")
+	if _, _, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	if batch, _, err := o.db.PlanChunk(t.Context(), o.id, 100, noon.Add(2*time.Second), gating.Decide); err != nil || len(batch) != 1 {
+		t.Fatalf("batches %v, %v", batch, err)
+	}
+	check("planned")
+	if w := b.do("POST", "/settings/rules/emarketing-privacy", url.Values{"value": {"on"}, "sure": {"1"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("being sure answers %d", w.Code)
+	}
+	if value, _ := o.db.Setting(t.Context(), gating.SettingPrivacy); value != "on" {
+		t.Errorf("it is %s", value)
+	}
+	for _, to := range []string{"", "maybe", nasty} {
+		if w := b.do("GET", "/settings/privacy/effect?to="+url.QueryEscape(to), nil); w.Code != http.StatusNotFound {
+			t.Errorf("%q answers %d", to, w.Code)
+		}
+	}
+}
+
+func TestWordsOfTheTenant(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	post := func(want int, path string, form ...string) *httptest.ResponseRecorder {
+		t.Helper()
+		values := url.Values{}
+		for i := 0; i+1 < len(form); i += 2 {
+			values.Set(form[i], form[i+1])
+		}
+		w := b.do("POST", path, values)
+		if w.Code != want {
+			t.Errorf("POST %s %v answers %d: %s", path, form, w.Code, w.Body)
+		}
+		return w
+	}
+	post(303, "/settings/types", "name.en", "Årets køb", "name.da", nasty)
+	post(303, "/settings/types", "name.en", "Second")
+	post(409, "/settings/types", "name.en", "Second")
+	post(400, "/settings/types", "name.en", "")
+	post(400, "/settings/types", "name.en", strings.Repeat("x", 81))
+	post(400, "/settings/types", "name.en", "a\r\nb", "key", "ok")
+	post(303, "/settings/types/aarets-koeb/later")
+	post(303, "/settings/types/second/rename", "name.en", "First now", "language", "sv", "name", "Först")
+	post(400, "/settings/types/second/retire")
+	post(303, "/settings/types/aarets-koeb/retire", "sure", "1")
+	post(409, "/settings/types/aarets-koeb/retire", "sure", "1")
+	types, err := o.db.Types(t.Context())
+	if err != nil || len(types) != 2 || types[0].Key != "second" || types[0].Names["sv"] != "Först" || !types[1].Retired {
+		t.Errorf("the types are %+v, %v", types, err)
+	}
+	post(303, "/settings/terms/purpose", "name.en", "Events")
+	post(303, "/settings/terms/legal_basis", "name.en", "Membership", "counts_as", "contract")
+	post(400, "/settings/terms/legal_basis", "name.en", "Magic", "counts_as", "withdrawn")
+	post(404, "/settings/terms/staff", "name.en", "x")
+	post(303, "/settings/terms/purpose/store/rename", "name.da", "Kundepleje")
+	post(409, "/settings/terms/purpose/store/retire", "sure", "1")
+	post(303, "/settings/terms/purpose/events/retire", "sure", "1")
+	post(303, "/settings/wording", "purpose", "emarketing", "lang", "da", "text", "Ja tak til "+nasty)
+	post(303, "/settings/wording", "purpose", "emarketing", "lang", "da", "text", "Ja tak til mails")
+	post(400, "/settings/wording", "purpose", "emarketing", "lang", "da", "text", strings.Repeat("x", 4001))
+	post(400, "/settings/wording", "purpose", "emarketing", "lang", "xx", "text", "x")
+	post(409, "/settings/wording", "purpose", "no-such", "lang", "da", "text", "x")
+	page := b.do("GET", "/settings/wording?lang=da", nil).Body.String()
+	if !strings.Contains(page, "Ja tak til mails") || !strings.Contains(page, "Ja tak til &lt;script&gt;") {
+		t.Errorf("the versions: %s", page)
+	}
+	for _, path := range []string{"/settings/types", "/settings/terms", "/settings/wording", "/audit"} {
+		if w := b.do("GET", path, nil); w.Code != http.StatusOK || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("%s answers %d", path, w.Code)
+		}
+	}
+	for _, want := range []string{"type create second", "type retire aarets-koeb", "term create purpose events", "wording set emarketing da"} {
+		if !has(o.audited(), want) {
+			t.Errorf("the audit log lacks %q: %q", want, o.audited())
+		}
+	}
+}
+
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	viewer := o.as(staff.Viewer)
+	w := b.do("POST", "/settings/users", url.Values{"email": {"New@jatak.example"}, "role": {"officer"}})
+	link := regexp.MustCompile(`https://console\.example(/setup/[\w-]+)`).FindStringSubmatch(w.Body.String())
+	if w.Code != http.StatusOK || link == nil {
+		t.Fatalf("inviting answers %d: %s", w.Code, w.Body)
+	}
+	if again := b.do("GET", "/settings/users", nil).Body.String(); strings.Contains(again, "/setup/") || !strings.Contains(again, "new@jatak.example") {
+		t.Error("the link is shown twice, or the invitation not at all")
+	}
+	newcomer := o.visitor()
+	if w := newcomer.do("POST", link[1], url.Values{"email": {"new@jatak.example"}, "password": {password}}); w.Code != http.StatusSeeOther {
+		t.Fatalf("the link answers %d", w.Code)
+	}
+	for _, form := range []url.Values{{"email": {"x"}, "role": {"viewer"}}, {"email": {"x@jatak.example"}, "role": {"root"}}, {"email": {nasty}, "role": {"viewer"}}} {
+		if w := b.do("POST", "/settings/users", form); w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("%v answers %d", form, w.Code)
+		}
+	}
+	members, err := o.db.Members(t.Context())
+	if err != nil || len(members) != 3 {
+		t.Fatalf("%+v, %v", members, err)
+	}
+	id := map[staff.Role]int64{}
+	for _, m := range members {
+		id[m.Role] = m.ID
+	}
+	change := func(who int64, action string, form url.Values) int {
+		return b.do("POST", fmt.Sprintf("/settings/users/%d/%s", who, action), form).Code
+	}
+	// The last administrator stays.
+	me := id[staff.Administrator]
+	if got := change(me, "disable", url.Values{}); got != http.StatusConflict {
+		t.Errorf("locking the last administrator out answers %d", got)
+	}
+	if got := change(me, "role", url.Values{"role": {"viewer"}}); got != http.StatusConflict {
+		t.Errorf("taking the last administrator's role answers %d", got)
+	}
+	token, hash := staff.NewToken()
+	if err := o.db.Invite(t.Context(), hash, "administrator@jatak.example", staff.Viewer, "test", noon, noon.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if w := o.visitor().do("POST", "/setup/"+token, url.Values{"email": {"administrator@jatak.example"}, "password": {password}}); w.Code < 400 {
+		t.Errorf("a link that takes the last administrator's role answers %d", w.Code)
+	}
+	if got := change(id[staff.Viewer], "role", url.Values{"role": {"administrator"}}); got != http.StatusSeeOther {
+		t.Errorf("a role answers %d", got)
+	}
+	if w := viewer.do("GET", "/settings/users", nil); w.Code != http.StatusOK {
+		t.Errorf("the new role counts from the next request on, and it answers %d", w.Code)
+	}
+	// Who is locked out is out at once, and comes in again.
+	if got := change(id[staff.Viewer], "disable", url.Values{}); got != http.StatusSeeOther {
+		t.Errorf("locking out answers %d", got)
+	}
+	if w := viewer.do("GET", "/", nil); w.Header().Get("Location") != "/login" {
+		t.Errorf("who is locked out gets %d", w.Code)
+	}
+	if got := change(id[staff.Viewer], "enable", url.Values{}); got != http.StatusSeeOther {
+		t.Errorf("letting in answers %d", got)
+	}
+	if w := viewer.do("POST", "/login", url.Values{"email": {"viewer@jatak.example"}, "password": {password}}); w.Code != http.StatusSeeOther {
+		t.Errorf("logging in again answers %d", w.Code)
+	}
+	for _, action := range []string{"role", "enable", "nothing", "uninvite"} {
+		if got := change(99999, action, url.Values{"role": {"viewer"}}); got != http.StatusNotFound {
+			t.Errorf("%s of nobody answers %d", action, got)
+		}
+	}
+	for _, want := range []string{"user invite new@jatak.example officer", "user disable viewer@jatak.example", "user role viewer@jatak.example administrator", "user enter new@jatak.example"} {
+		if !has(o.audited(), want) {
+			t.Errorf("the audit log lacks %q: %q", want, o.audited())
+		}
+	}
+}
+
+func TestMyAccount(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Viewer)
+	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	other := o.visitor()
+	if w := other.do("POST", "/login", url.Values{"email": {"viewer@jatak.example"}, "password": {password}}, "User-Agent", firefox); w.Code != http.StatusSeeOther {
+		t.Fatalf("logging in answers %d", w.Code)
+	}
+	page := b.do("GET", "/account", nil).Body.String()
+	if !strings.Contains(page, "Firefox on Linux") {
+		t.Errorf("the sessions: %s", page)
+	}
+	session := regexp.MustCompile(`name="id" value="([1-9]\d*)"`).FindStringSubmatch(page)
+	if session == nil {
+		t.Fatal("no session can be ended")
+	}
+	for back, want := range map[string]string{"/account": "/account", "//evil.example/x": "/x", "/%2f/evil.example": "/", "https://evil.example/y": "/y", `/\evil.example`: "/", "": "/"} {
+		if w := b.do("POST", "/language", url.Values{"lang": {"en"}, "back": {back}}); w.Header().Get("Location") != want {
+			t.Errorf("back to %q leads to %q", back, w.Header().Get("Location"))
+		}
+	}
+	// Nobody ends another's.
+	stranger := o.as(staff.Administrator)
+	stranger.do("POST", "/account/sessions", url.Values{"id": {session[1]}})
+	if w := other.do("GET", "/", nil); w.Code != http.StatusOK {
+		t.Errorf("another user ended a session: %d", w.Code)
+	}
+	if w := b.do("POST", "/account/sessions", url.Values{"id": {session[1]}}); w.Code != http.StatusSeeOther {
+		t.Errorf("ending a session answers %d", w.Code)
+	}
+	if w := other.do("GET", "/", nil); w.Code != http.StatusSeeOther {
+		t.Errorf("a session that was ended gets %d", w.Code)
+	}
+
+	// A new password ends all sessions but this one.
+	other.do("POST", "/login", url.Values{"email": {"viewer@jatak.example"}, "password": {password}})
+	change := func(old, new string) int {
+		return b.do("POST", "/account/password", url.Values{"password": {old}, "new": {new}}).Code
+	}
+	if got := change("wrong horse battery", "another horse battery"); got != http.StatusBadRequest {
+		t.Errorf("the wrong password answers %d", got)
+	}
+	if got := change(password, "short"); got != http.StatusBadRequest {
+		t.Errorf("a short one answers %d", got)
+	}
+	if got := change(password, "another horse battery"); got != http.StatusSeeOther {
+		t.Errorf("changing answers %d", got)
+	}
+	if w := b.do("GET", "/", nil); w.Code != http.StatusOK {
+		t.Errorf("this session gets %d", w.Code)
+	}
+	if w := other.do("GET", "/", nil); w.Code != http.StatusSeeOther {
+		t.Errorf("the other session gets %d", w.Code)
+	}
+
+	// Times are told in the user's zone.
+	if w := b.do("POST", "/account/preferences", url.Values{"zone": {"Europe/Copenhagen"}, "lang": {"da"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("preferences answer %d: %s", w.Code, w.Body)
+	}
+	if page := b.do("GET", "/account", nil).Body.String(); !strings.Contains(page, "kl. 13.00") {
+		t.Errorf("noon in Copenhagen: %s", page)
+	}
+	if w := b.do("POST", "/account/preferences", url.Values{"zone": {"Mars"}, "lang": {"da"}}); w.Code != http.StatusBadRequest {
+		t.Errorf("no zone answers %d", w.Code)
+	}
+	if !has(o.audited(), "user:viewer@jatak.example user password") || !has(o.audited(), "account preferences") {
+		t.Errorf("the audit log: %q", o.audited())
+	}
+}
+
+// Guessing from one network is stopped whatever addresses it tries; another
+// network is not.
+func TestANetworkThatGuessesIsStopped(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.as(staff.Viewer)
+	for i := range 100 {
+		if _, err := o.db.Attempt(t.Context(), staff.HashToken("login network 192.0.2.0/24"), 1000, time.Hour, noon.Add(time.Duration(-i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	form := url.Values{"email": {"viewer@jatak.example"}, "password": {password}}
+	if w := o.visitor().do("POST", "/login", form); w.Code != http.StatusTooManyRequests {
+		t.Errorf("from the network that guessed, logging in answers %d", w.Code)
+	}
+	r := httptest.NewRequest("POST", "/login", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = "198.51.100.7:1234"
+	w := httptest.NewRecorder()
+	o.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusSeeOther {
+		t.Errorf("from another network it answers %d", w.Code)
+	}
+}
+
+// What changes something is in the audit log, whichever section it is of.
+func TestWhatIsDoneIsAudited(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	// A form that does something, for each route that changes something.
+	forms := map[string]struct {
+		path string
+		form url.Values
+		want string
+	}{
+		"POST /campaigns/{id}/recount":                     {"", nil, ""}, // changes nothing
+		"POST /campaigns/{id}/copy":                        {fmt.Sprintf("/campaigns/%d/copy", o.id), url.Values{}, "campaign copy"},
+		"POST /campaigns/{id}/{action}":                    {fmt.Sprintf("/campaigns/%d/cancel", o.id), url.Values{"sure": {"1"}}, "campaign cancel"},
+		"POST /campaigns":                                  {"/campaigns", url.Values{"from": {"blank"}, "name": {"July"}}, "campaign create"},
+		"POST /campaigns/{id}/edit/{step}":                 {"", nil, ""}, // in TestACampaignIsWrittenWithoutJavaScript
+		"POST /campaigns/{id}/test":                        {"", nil, ""},
+		"POST /campaigns/{id}/versions/{version}/restore":  {"", nil, ""},
+		"POST /templates":                                  {"", nil, ""},
+		"POST /templates/{id}/edit/{step}":                 {"", nil, ""},
+		"POST /templates/{id}/test":                        {"", nil, ""},
+		"POST /templates/{id}/versions/{version}/restore":  {"", nil, ""},
+		"POST /templates/{id}/copy":                        {"", nil, ""},
+		"POST /templates/{id}/delete":                      {"", nil, ""},
+		"POST /contacts/{id}/emarketing":                   {"/contacts/1/emarketing", url.Values{"on": {"1"}, "reason": {"asked"}}, "contact emarketing"},
+		"POST /settings/rules/{name}":                      {"/settings/rules/bounce-limit", url.Values{"value": {"9"}}, "settings set"},
+		"POST /settings/types":                             {"/settings/types", url.Values{"name.en": {"News"}}, "type create"},
+		"POST /settings/types/{key}/{action}":              {"/settings/types/news/rename", url.Values{"name.en": {"Newer"}}, "type rename"},
+		"POST /settings/terms/{vocabulary}":                {"/settings/terms/purpose", url.Values{"name.en": {"Events"}}, "term create"},
+		"POST /settings/terms/{vocabulary}/{key}/{action}": {"/settings/terms/purpose/store/rename", url.Values{"name.en": {"Shop"}}, "term rename"},
+		"POST /settings/wording":                           {"/settings/wording", url.Values{"purpose": {"emarketing"}, "lang": {"en"}, "text": {"Yes"}}, "wording set"},
+		"POST /settings/relays/test":                       {"/settings/relays/test", url.Values{"relay": {"mail.example:25"}}, "relay test"},
+		"POST /settings/limits":                            {"/settings/limits", url.Values{"kind": {"destination"}, "name": {"outlook"}, "pace": {"20/s"}}, "limit set destination outlook"},
+		"POST /settings/limits/remove":                     {"/settings/limits/remove", url.Values{"kind": {"destination"}, "name": {"outlook"}}, "limit remove destination outlook"},
+		"POST /settings/look":                              {"/settings/look", url.Values{"colour": {"#123456"}}, "brand look"},
+		"POST /settings/look/words":                        {"/settings/look/words", url.Values{"lang": {"en"}, "key": {"manage.title"}, "text": {"Mine"}}, "brand word en manage.title"},
+		"POST /settings/users":                             {"/settings/users", url.Values{"email": {"a@jatak.example"}, "role": {"viewer"}}, "user invite"},
+		"POST /settings/users/{id}/{action}":               {"/settings/users/1/role", url.Values{"role": {"administrator"}}, "user role"},
+		"POST /account/password":                           {"/account/password", url.Values{"password": {password}, "new": {password}}, "user password"},
+		"POST /account/preferences":                        {"/account/preferences", url.Values{"lang": {"en"}}, "account preferences"},
+		"POST /account/sessions":                           {"/account/sessions", url.Values{"id": {"0"}}, "account sessions"},
+		"POST /upgrade/try":                                {"/upgrade/try", url.Values{"threshold": {"1"}}, "upgrade try"},
+		"POST /upgrade/run":                                {"/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}, "upgrade run"},
+		"POST /upgrade/links/{id}":                         {"", nil, ""}, // in TestLinksOfYourOwn
+		"POST /logout":                                     {"", nil, ""}, // ends a session of one's own
+	}
+	worker, err := o.db.StartWorker(t.Context(), "w", time.Hour)
+	if err == nil {
+		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{Relays: []campaign.Relay{{Name: "mail.example:25", Host: "mail.example", Encryption: "none"}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, route := range console.Routes() {
+		if strings.HasPrefix(route.Pattern, "GET ") || route.Role == "" {
+			continue
+		}
+		f, ok := forms[route.Pattern]
+		if !ok && !route.Audited {
+			t.Errorf("%s is left to the store to audit: say here what it writes", route.Pattern)
+		}
+		if f.path == "" {
+			continue
+		}
+		before := len(o.audited())
+		if w := b.do("POST", f.path, f.form); w.Code >= 400 {
+			t.Errorf("%s answers %d: %s", f.path, w.Code, w.Body)
+		}
+		if after := o.audited(); len(after) == before || !has(after, f.want) {
+			t.Errorf("%s: the audit log has %d lines after %d, and none says %q", f.path, len(after), before, f.want)
+		}
+	}
+}
+
+func TestTheAuditLog(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Officer)
+	for i := range 120 {
+		e := staff.Entry{Actor: "user:anna@jatak.example", Action: "contact export", Contact: int64(i + 1), At: noon.Add(time.Duration(i) * time.Minute)}
+		if i%10 == 0 {
+			e.Actor, e.Action, e.Detail = "=cmd()", "type create", "=1+1"+nasty
+		}
+		if err := o.db.WriteAudit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, path := 0, "/audit?what=contact&who=anna%40jatak.example"
+	for path != "" {
+		page := b.do("GET", path, nil).Body.String()
+		seen += strings.Count(page, `class="main-cell"`)
+		next := regexp.MustCompile(`href="(/audit\?[^"]*before=[^"]*)"`).FindStringSubmatch(page)
+		if path = ""; next != nil {
+			path = strings.ReplaceAll(next[1], "&amp;", "&")
+		}
+	}
+	if seen != 108 {
+		t.Errorf("walking the pages shows %d lines of 108", seen)
+	}
+	if page := b.do("GET", "/audit?contact=7", nil).Body.String(); strings.Count(page, `class="main-cell"`) != 1 {
+		t.Error("one contact's line is not found alone")
+	}
+	if page := b.do("GET", "/audit?from=2026-11-24", nil).Body.String(); strings.Contains(page, `class="main-cell"`) {
+		t.Error("there are lines of a day on which nothing was done")
+	}
+	for _, query := range []string{"who=" + url.QueryEscape(nasty), "before=x", "before=9999999999999999999.1.1", "contact=99999999999999999999", "from=never", "what=%00"} {
+		if w := b.do("GET", "/audit?"+query, nil); w.Code != http.StatusOK || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("%s answers %d", query, w.Code)
+		}
+	}
+	rows, err := csv.NewReader(b.do("GET", "/audit.csv?what=type", nil).Body).ReadAll()
+	if err != nil || len(rows) != 13 || rows[1][1] != "'=cmd()" || !strings.HasPrefix(rows[1][5], "'=1+1") {
+		t.Errorf("the file: %d rows, %v, %q", len(rows), err, rows)
+	}
+}
+
+func TestRelaysAndDomains(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.relays.none")) {
+		t.Error("without a worker the page does not say what to do")
+	}
+	worker, err := o.db.StartWorker(t.Context(), "host/1", time.Hour)
+	if err == nil {
+		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
+			Relays:  []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "u" + nasty, Connections: 20}},
+			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := b.do("POST", "/settings/relays/test", url.Values{"relay": {"169.254.169.254:80"}}); w.Code != http.StatusBadRequest {
+		t.Errorf("a relay that nobody reports answers %d", w.Code)
+	}
+	if w := b.do("POST", "/settings/relays/test", url.Values{"relay": {"mail.example:587"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("asking for a test answers %d", w.Code)
+	}
+	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "a worker is trying it") || strings.Contains(page, nasty) {
+		t.Errorf("while it is tried: %s", page)
+	}
+	for _, form := range []url.Values{{"kind": {"planet"}, "name": {"x"}, "pace": {"1/s"}}, {"kind": {"relay"}, "name": {""}, "pace": {"1/s"}}, {"kind": {"destination"}, "name": {"a.example"}, "pace": {"fast"}},
+		{"kind": {"destination"}, "name": {nasty}, "pace": {"1/s"}}, {"kind": {"destination"}, "name": {"a.example"}, "connections": {"-1"}}} {
+		if w := b.do("POST", "/settings/limits", form); w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), nasty) {
+			t.Errorf("the limit %v answers %d", form, w.Code)
+		}
+	}
+	if w := b.do("POST", "/settings/limits", url.Values{"kind": {"relay"}, "name": {"mail.example:587"}, "pace": {"600/m"}, "connections": {"3"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("a limit answers %d: %s", w.Code, w.Body)
+	}
+	if limits, err := o.db.SendLimits(t.Context()); err != nil || len(limits) != 1 || limits[0].PerSecond != 10 || limits[0].Connections != 3 {
+		t.Errorf("the limits are %+v, %v", limits, err)
+	}
+	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, noon)
+	if err != nil || !ok {
+		t.Fatalf("no test to take: %v", err)
+	}
+	test.Says, test.Done = "535 no", noon
+	if err := o.db.RecordRelayTest(t.Context(), test); err != nil {
+		t.Fatal(err)
+	}
+	if page := b.do("GET", "/settings/relays", nil, "HX-Request", "true").Body.String(); !strings.Contains(page, "535 no") || strings.Contains(page, "<html") {
+		t.Errorf("what was found: %s", page)
+	}
+	if page := b.do("GET", "/settings/domains", nil).Body.String(); !strings.Contains(page, "/settings/domains/jatak.example") {
+		t.Errorf("the domains: %s", page)
+	}
+	page := b.do("GET", "/settings/domains/jatak.example", nil).Body.String()
+	for _, want := range []string{"console.dns.state.open", "console.dns.state.missing", "console.dns.state.unknown"} {
+		if !strings.Contains(page, o.words.Text("en", want)) {
+			t.Errorf("the page does not say %q: %s", o.words.Text("en", want), page)
+		}
+	}
+	if !strings.Contains(page, "p=AAAA") || !strings.Contains(page, "v=spf1 a:mail.example ~all") {
+		t.Error("the page does not say what to publish")
+	}
+	if w := b.do("GET", "/settings/domains/internal.example", nil); w.Code != http.StatusNotFound {
+		t.Errorf("another's domain answers %d", w.Code)
+	}
+}
+
+// upload posts a form with a file.
+func (b *browser) upload(path string, fields map[string]string, logo []byte) *httptest.ResponseRecorder {
+	b.o.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for name, value := range fields {
+		_ = form.WriteField(name, value)
+	}
+	if file, err := form.CreateFormFile("logo", "logo.png"); err != nil {
+		b.o.t.Fatal(err)
+	} else if _, err := file.Write(logo); err != nil {
+		b.o.t.Fatal(err)
+	}
+	_ = form.Close()
+	r := httptest.NewRequest("POST", path, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	r.AddCookie(&http.Cookie{Name: "jatak_session", Value: b.cookies["jatak_session"]})
+	w := httptest.NewRecorder()
+	b.o.handler.ServeHTTP(w, r)
+	return w
+}
+
+func TestLook(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	png := append([]byte("\x89PNG\r\n\x1a\n"), make([]byte, 100)...)
+	for name, test := range map[string]struct {
+		fields map[string]string
+		logo   []byte
+		want   int
+	}{
+		"no colour":      {map[string]string{"colour": "red"}, nil, 400},
+		"no words":       {map[string]string{"colour": "#ffff00"}, png, 400},
+		"no picture":     {map[string]string{"alt": "Us"}, []byte("<html>"), 400},
+		"too large":      {map[string]string{"alt": "Us"}, append(png, make([]byte, 201<<10)...), 400},
+		"much too large": {map[string]string{"alt": "Us"}, append(png, make([]byte, 1<<20)...), 413},
+		"all of it":      {map[string]string{"colour": "#ffff00", "alt": "Us"}, png, 303},
+	} {
+		if w := b.upload("/settings/look", test.fields, test.logo); w.Code != test.want {
+			t.Errorf("%s answers %d: %.300s", name, w.Code, w.Body)
+		}
+	}
+	look, err := o.db.Brand(t.Context())
+	if err != nil || look.Colour != "#ffff00" || look.LogoAlt != "Us" || len(look.Logo) != len(png) {
+		t.Errorf("kept: %q %q %d, %v", look.Colour, look.LogoAlt, len(look.Logo), err)
+	}
+	// The preview shows what is kept, or a colour that is tried, and nothing can
+	// be done on it.
+	for _, colour := range []string{"", "#0000ff"} {
+		w := b.do("GET", "/settings/look/preview?lang=da&colour="+url.QueryEscape(colour), nil)
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'self'") || !strings.Contains(policy, "form-action 'none'") || strings.Contains(policy, "script-src") {
+			t.Errorf("the preview's policy is %q", policy)
+		}
+		assets := regexp.MustCompile(`(?:href|src)="(/settings/look/preview/[^"]+/static/[^"]+)"`).FindAllStringSubmatch(w.Body.String(), -1)
+		if len(assets) < 4 {
+			t.Fatalf("the preview refers to %v", assets)
+		}
+		style := ""
+		for _, a := range assets {
+			got := b.do("GET", a[1], nil)
+			if got.Code != http.StatusOK {
+				t.Errorf("%s answers %d", a[1], got.Code)
+			}
+			style += got.Body.String()
+		}
+		if colour != "" && !strings.Contains(style, "--main: #0000ff") {
+			t.Error("the colour that is tried is not shown")
+		}
+	}
+	word := func(form url.Values) int { return b.do("POST", "/settings/look/words", form).Code }
+	if got := word(url.Values{"lang": {"da"}, "key": {"manage.title"}, "text": {"Dine mails"}}); got != http.StatusSeeOther {
+		t.Errorf("a text answers %d", got)
+	}
+	for _, form := range []url.Values{{"lang": {"xx"}, "key": {"manage.title"}, "text": {"x"}}, {"lang": {"da"}, "key": {"console.login"}, "text": {"x"}},
+		{"lang": {"da"}, "key": {"manage.title"}, "text": {""}}, {"lang": {"da"}, "key": {"unsubscribe.ask.type"}, "text": {"x"}}} {
+		if got := word(form); got != http.StatusBadRequest {
+			t.Errorf("%v answers %d", form, got)
+		}
+	}
+	if page := b.do("GET", "/settings/look/words?lang=da&q=dine", nil).Body.String(); !strings.Contains(page, "Dine mails") {
+		t.Error("the text is not found")
+	}
+	if got := word(url.Values{"lang": {"da"}, "key": {"manage.title"}, "text": {"Dine mails"}, "ours": {"1"}}); got != http.StatusSeeOther {
+		t.Errorf("our words again answer %d", got)
+	}
+	if look, err = o.db.Brand(t.Context()); err != nil || len(look.Words["da"]) != 0 {
+		t.Errorf("the words are %v, %v", look.Words, err)
+	}
+}
+
+func TestUpgradeAssistant(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	officer, b := o.as(staff.Officer), o.as(staff.Administrator)
+	if page := officer.do("GET", "/", nil).Body.String(); strings.Count(page, `href="/upgrade"`) != 2 {
+		t.Error("the first page does not lead to the assistant")
+	}
+	page := officer.do("GET", "/upgrade", nil).Body.String()
+	if !strings.Contains(page, "Anna Holm") || strings.Contains(page, nasty) || strings.Contains(page, `formaction="/upgrade/run"`) {
+		t.Errorf("the page of an officer: %s", page)
+	}
+	for _, form := range []url.Values{{"threshold": {"0"}}, {"threshold": {"x"}}, {"threshold": {"1"}, "urls": {"javascript:alert(1)"}}, {"threshold": {"1"}, "urls": {strings.Repeat("https://a.example\n", 51)}}} {
+		if w := officer.do("POST", "/upgrade/try", form); w.Code != http.StatusBadRequest {
+			t.Errorf("%.60v answers %d", form, w.Code)
+		}
+	}
+	if w := officer.do("POST", "/upgrade/try", url.Values{"threshold": {"1"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("a try answers %d: %s", w.Code, w.Body)
+	}
+	if n, err := o.db.CountToUpgrade(t.Context()); err != nil || n != 2 {
+		t.Errorf("after the try %d contacts are left, %v", n, err)
+	}
+	if page := officer.do("GET", "/upgrade", nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.upgrade.tried")) {
+		t.Errorf("after the try: %s", page)
+	}
+	if w := b.do("POST", "/upgrade/run", url.Values{"threshold": {"1"}}); w.Code != http.StatusBadRequest {
+		t.Errorf("without being sure it answers %d", w.Code)
+	}
+	if w := b.do("POST", "/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("the run answers %d: %s", w.Code, w.Body)
+	}
+	if n, err := o.db.CountToUpgrade(t.Context()); err != nil || n != 0 {
+		t.Errorf("after the run %d contacts are left, %v", n, err)
+	}
+	if page := officer.do("GET", "/", nil).Body.String(); strings.Contains(page, `href="/upgrade"`) {
+		t.Error("the assistant is in the way when all is done")
+	}
+	// One that goes on is told of, and no second begins; one that went silent is
+	// told of as interrupted.
+	if _, err := o.db.StartUpgradeRun(t.Context(), contact.UpgradeRun{Actor: "x", Threshold: 1, Started: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if page := officer.do("GET", "/upgrade", nil, "HX-Request", "true").Body.String(); !strings.Contains(page, `hx-trigger="every 2s"`) {
+		t.Error("a run that goes on is not told of")
+	}
+	if w := b.do("POST", "/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}); w.Code != http.StatusConflict {
+		t.Errorf("a second answers %d", w.Code)
+	}
+	if _, err := o.db.StartUpgradeRun(t.Context(), contact.UpgradeRun{Actor: "x", Threshold: 1, Started: noon.Add(-time.Hour)}); !errors.Is(err, contact.ErrUpgrading) {
+		t.Errorf("starting a second: %v", err)
+	}
+	if _, err := o.db.StartUpgradeRun(t.Context(), contact.UpgradeRun{Actor: "x", Threshold: 1, Started: noon.Add(time.Hour)}); err != nil {
+		t.Errorf("after one that went silent: %v", err)
+	}
+}
+
+func TestLinksOfYourOwn(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Officer)
+	id, err := o.db.CreateCampaign(t.Context(), campaign.Content{Name: "Links", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: "<p>Hi</p>\n<a href=\"https://ours.example/stop\">Unsubscribe</a>\n<a href=\"https://ours.example/bye\">Unsubscribe</a>", Text: "Hi"}}}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := b.do("GET", "/upgrade/links", nil).Body.String()
+	if strings.Count(page, `action="/upgrade/links/`) != 2 {
+		t.Fatalf("the links: %s", page)
+	}
+	c, err := o.db.Campaign(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := campaign.Findings(c.Content, "en")[0]
+	for _, one := range campaign.Findings(c.Content, "en") {
+		if one.Code == campaign.CodeCustomLink {
+			f = one
+		}
+	}
+	form := url.Values{"lang": {"en"}, "part": {f.Part}, "place": {fmt.Sprintf("%d:%d", f.Line, f.Column)}, "original": {f.Original}}
+	if w := b.do("POST", fmt.Sprintf("/upgrade/links/%d", id), form); w.Code != http.StatusSeeOther {
+		t.Errorf("replacing answers %d: %s", w.Code, w.Body)
+	}
+	if w := b.do("POST", fmt.Sprintf("/upgrade/links/%d", id), form); w.Code != http.StatusConflict {
+		t.Errorf("replacing twice answers %d", w.Code)
+	}
+	if c, err = o.db.Campaign(t.Context(), id); err != nil || strings.Contains(c.Content.Variants["en"].HTML, "/bye") || !strings.Contains(c.Content.Variants["en"].HTML, "/stop") {
+		t.Errorf("the draft is %q, %v", c.Content.Variants["en"].HTML, err)
+	}
+	if !has(o.audited(), "upgrade links") {
+		t.Error("the audit log does not say so")
+	}
+}
+
+// Every page of settings, users and upgrade at a desk and on a phone, light and
+// dark, and what htmx does beyond the plain pages.
+func TestSettingsInABrowser(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	o := newOffice(t)
+	now := time.Now()
+	worker, err := o.db.StartWorker(t.Context(), "mail1/4711", time.Hour)
+	if err == nil {
+		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
+			Relays: []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "jatak", Connections: 20},
+				{Name: "backup.example:465", Host: "backup.example", Encryption: "tls", Connections: 10}},
+			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=" + strings.Repeat("AbCd", 80)}}})
+	}
+	if err == nil {
+		err = o.db.CreateType(t.Context(), contact.NewType{Key: "news", Names: map[string]string{"en": "News", "da": "Nyheder"}}, "test", now)
+	}
+	if err == nil {
+		err = o.db.CreateType(t.Context(), contact.NewType{Key: "offers", Names: map[string]string{"en": "Offers", "da": "Tilbud"}}, "test", now)
+	}
+	if err == nil {
+		err = o.db.Set(t.Context(), gating.SettingBounceLimit, "7", "user:anna@jatak.example", now)
+	}
+	if err == nil {
+		err = o.db.Schedule(t.Context(), o.id, now.Add(time.Hour), campaign.Override{})
+	}
+	if err == nil {
+		_, err = o.db.CreateCampaign(t.Context(), campaign.Content{Name: "Autumn letter", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "en",
+			Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: `<p><a href="https://ours.example/stop">Unsubscribe</a></p>`}}}, now)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := o.browse(staff.Administrator)
+	// Asking about privacy counts by itself.
+	b.do(chromedp.Navigate(b.url+"/settings/rules/emarketing-privacy"), chromedp.Click(chromedp.CSS(`input[value=on]`)), chromedp.Click(chromedp.CSS("button.main")),
+		chromedp.WaitVisible(chromedp.CSS(`[hx-get] table`)))
+	b.says("2 people who would be mailed now would be held back.")
+	// A test that a worker has done shows without a reload.
+	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy`)))
+	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, time.Now())
+	if err != nil || !ok {
+		t.Fatalf("no test to take: %v", err)
+	}
+	test.OK, test.Says, test.Done = true, "STARTTLS PIPELINING", time.Now()
+	if err := o.db.RecordRelayTest(t.Context(), test); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.WaitVisible(chromedp.CSS(`.badge.good`)))
+	// The colour that is tried shows on the page within.
+	b.do(chromedp.Navigate(b.url+"/settings/look?colour=%23aa0000"), chromedp.WaitReady(chromedp.CSS("iframe")))
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(() => { const d = document.querySelector("iframe").contentDocument, b = d && d.querySelector("button"); return !!b && getComputedStyle(b).backgroundColor === "rgb(170, 0, 0)" })()`)); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Navigate(b.url+"/upgrade"), chromedp.Click(chromedp.CSS(`form[action$="/try"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice.info`)))
+	for _, path := range []string{"/settings", "/settings/rules/emarketing-privacy", "/settings/rules/confirm-sources", "/settings/rules/bounce-limit", "/settings/privacy/effect?to=on", "/settings/types",
+		"/settings/terms", "/settings/wording", "/settings/relays", "/settings/domains", "/settings/domains/jatak.example", "/settings/look?colour=%23ffcc00",
+		"/settings/look/words", "/settings/users", "/account", "/audit", "/upgrade", "/upgrade/links"} {
+		b.inspect(path)
+	}
+	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
+	b.says(o.words.Text("da", "console.account.sessions"))
+}

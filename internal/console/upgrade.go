@@ -1,0 +1,269 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
+)
+
+// upgradeStore tells of the contacts that are not upgraded, and of the runs.
+type upgradeStore interface {
+	ToUpgrade(ctx context.Context) (bool, error)
+	CountToUpgrade(ctx context.Context) (int64, error)
+	UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error)
+	UpgradeRuns(ctx context.Context, most int) ([]contact.UpgradeRun, error)
+	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
+	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
+}
+
+// Upgrader runs upgrades beside the pages. Start returns contact.ErrUpgrading
+// while another goes on.
+type Upgrader interface {
+	Start(ctx context.Context, r contact.UpgradeRun) error
+}
+
+func (s *site) upgradeRoutes() []route {
+	return []route{
+		{pattern: "GET /upgrade", role: staff.Officer, handle: s.upgrade},
+		{pattern: "POST /upgrade/try", role: staff.Officer, handle: s.startUpgrade, kept: true},
+		{pattern: "POST /upgrade/run", role: staff.Administrator, handle: s.startUpgrade, kept: true},
+		{pattern: "GET /upgrade/links", role: staff.Officer, handle: s.upgradeLinks},
+		{pattern: "POST /upgrade/links/{id}", role: staff.Officer, handle: s.applyLink},
+	}
+}
+
+// upgradeStep is a point of the upgrade as the page shows it.
+type upgradeStep struct {
+	Point    contact.UpgradePoint
+	Counts   []upgradeCount // of the last run or try
+	Examples []contact.Contact
+	Busy     bool
+	Done     bool
+}
+
+// upgradeCount is a number with the key of its words.
+type upgradeCount struct {
+	Key   string
+	Count int64
+}
+
+type upgradePage struct {
+	Left      int64 // contacts that are not upgraded
+	Steps     []upgradeStep
+	Running   bool
+	Last      contact.UpgradeRun // the newest that has ended; zero for none
+	Now       contact.UpgradeRun // the one that runs
+	Runs      []contact.UpgradeRun
+	Links     int
+	Threshold int
+	URLs      string
+	May       bool // run it
+	Tried     bool // the last was a try, and nothing has run since
+}
+
+const (
+	upgradeExamples = 5
+	upgradeRuns     = 10
+)
+
+func (s *site) upgrade(w http.ResponseWriter, r *http.Request) {
+	s.showUpgrade(w, r, http.StatusOK, "", 0, "")
+}
+
+func (s *site) showUpgrade(w http.ResponseWriter, r *http.Request, status int, problem string, threshold int, urls string) {
+	p, err := s.upgradePage(r, threshold, urls)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if partial(r) && r.Method == http.MethodGet {
+		s.fragment(w, r, status, "upgrade", "upgrade-steps", p)
+		return
+	}
+	s.show(w, r, status, "upgrade", "upgrade", problem, p)
+}
+
+func (s *site) upgradePage(r *http.Request, threshold int, urls string) (p upgradePage, err error) {
+	ctx := r.Context()
+	p = upgradePage{Threshold: threshold, URLs: urls, May: userOf(r).Role.May(staff.Administrator)}
+	if p.Runs, err = s.Store.UpgradeRuns(ctx, upgradeRuns); err != nil {
+		return p, err
+	}
+	for i := range p.Runs {
+		run := &p.Runs[i]
+		if run.Finished.IsZero() && s.Now().Sub(run.Beat) > contact.UpgradePatience {
+			run.Problem = "interrupted"
+		}
+		switch {
+		case run.Finished.IsZero() && run.Problem == "":
+			p.Now, p.Running = *run, true
+		case p.Last.ID == 0:
+			p.Last = *run
+		}
+	}
+	p.Tried = p.Last.ID != 0 && p.Last.DryRun && p.Last.Problem == ""
+	if threshold == 0 {
+		p.Threshold, p.URLs = 1, ""
+		if p.Last.ID != 0 {
+			p.Threshold, p.URLs = p.Last.Threshold, strings.Join(p.Last.LegacyURLs, "\n")
+		}
+	}
+	if p.Left, err = s.Store.CountToUpgrade(ctx); err != nil {
+		return p, err
+	}
+	links, err := s.customLinks(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Links = len(links)
+	for _, point := range contact.UpgradePoints() {
+		step := upgradeStep{Point: point, Busy: p.Running && p.Now.Step == int(point), Done: p.Left == 0 && p.Last.ID != 0}
+		if p.Last.Problem == "" && p.Last.ID != 0 {
+			step.Counts = upgradeCounts(point, p.Last.Report)
+		}
+		if p.Left > 0 && !p.Running {
+			if step.Examples, err = s.Store.UpgradeExamples(ctx, point, p.Threshold, upgradeExamples); err != nil {
+				return p, err
+			}
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p, nil
+}
+
+// upgradeCounts are the numbers of a report that a point is about.
+func upgradeCounts(point contact.UpgradePoint, r contact.UpgradeReport) []upgradeCount {
+	return map[contact.UpgradePoint][]upgradeCount{
+		contact.PointStored:    {{"stored", r.Stored}},
+		contact.PointMailed:    {{"mailed", r.Emarketing}},
+		contact.PointNever:     {{"never", r.NeverMailed}},
+		contact.PointWithdrawn: {{"withdrawn", r.Withdrawn}, {"companies", r.CompaniesNoMailings}},
+		contact.PointTypes:     {{"types", r.TypesCreated}, {"in", r.PreferencesIn}, {"out", r.PreferencesOut}, {"unmapped", r.InterestsUnmapped}},
+		contact.PointLinks:     {{"links", int64(r.LinksRewritten)}},
+	}[point]
+}
+
+// startUpgrade begins an upgrade, or a try of one that changes nothing.
+func (s *site) startUpgrade(w http.ResponseWriter, r *http.Request) {
+	run := contact.UpgradeRun{Actor: actor(r), DryRun: strings.HasSuffix(r.Pattern, "/try"), Started: s.Now()}
+	urls := strings.TrimSpace(strings.ReplaceAll(r.PostFormValue("urls"), "\r\n", "\n"))
+	var err error
+	run.Threshold, err = strconv.Atoi(r.PostFormValue("threshold"))
+	if err != nil || run.Threshold < 1 || run.Threshold > contact.MostThreshold {
+		s.showUpgrade(w, r, http.StatusBadRequest, s.text(r, "console.upgrade.threshold.wrong", contact.MostThreshold), 1, urls)
+		return
+	}
+	if run.LegacyURLs, err = legacyURLs(urls); err != nil {
+		s.showUpgrade(w, r, http.StatusBadRequest, s.text(r, "console.upgrade.urls.wrong", contact.MostLegacyURLs), run.Threshold, urls)
+		return
+	}
+	if !run.DryRun && r.PostFormValue("sure") == "" {
+		s.showUpgrade(w, r, http.StatusBadRequest, s.text(r, "console.settings.sure"), run.Threshold, urls)
+		return
+	}
+	switch err := s.Upgrades.Start(r.Context(), run); {
+	case errors.Is(err, contact.ErrUpgrading):
+		s.showUpgrade(w, r, http.StatusConflict, s.text(r, "console.upgrade.busy"), run.Threshold, urls)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.redirect(w, r, "/upgrade")
+	}
+}
+
+// legacyURLs reads addresses, one on a line.
+func legacyURLs(text string) (list []string, err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		u, err := url.Parse(line)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || !plainLine(line, 500) || len(list) == contact.MostLegacyURLs {
+			return nil, errors.New("no address of a page")
+		}
+		list = append(list, line)
+	}
+	return list, nil
+}
+
+// customLink is an unsubscribe link of the tenant's own in a draft.
+type customLink struct {
+	ID       campaign.ID
+	Name     string
+	Language string
+	campaign.Finding
+}
+
+// customLinks lists them, the oldest drafts first.
+func (s *site) customLinks(ctx context.Context) (list []customLink, err error) {
+	drafts, err := s.Store.Campaigns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(drafts) - 1; i >= 0; i-- {
+		c := drafts[i]
+		if c.State != campaign.StateDraft {
+			continue
+		}
+		for _, lang := range c.Content.Languages() {
+			for _, f := range campaign.Findings(c.Content, lang) {
+				if f.Code == campaign.CodeCustomLink {
+					list = append(list, customLink{c.ID, c.Name, lang, f})
+				}
+			}
+		}
+	}
+	return list, nil
+}
+
+func (s *site) upgradeLinks(w http.ResponseWriter, r *http.Request) {
+	s.showLinks(w, r, http.StatusOK, "")
+}
+
+func (s *site) showLinks(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	list, err := s.customLinks(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, r, status, "upgradelinks", "upgrade", problem, list)
+}
+
+// applyLink puts what is proposed in the place of one link, if it still stands
+// where the page showed it.
+func (s *site) applyLink(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	lang, part, place := r.PostFormValue("lang"), r.PostFormValue("part"), r.PostFormValue("place")
+	for _, f := range campaign.Findings(c.Content, lang) {
+		if f.Code != campaign.CodeCustomLink || f.Part != part || fmt.Sprintf("%d:%d", f.Line, f.Column) != place || f.Original != r.PostFormValue("original") {
+			continue
+		}
+		content, changed := campaign.Apply(c.Content, lang, f)
+		if !changed {
+			break
+		}
+		err := s.Store.SaveDraft(r.Context(), c.ID, content)
+		if errors.Is(err, campaign.ErrFrozen) {
+			break
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.redirect(w, r, "/upgrade/links?done=link")
+		return
+	}
+	s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
+}

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/internal/contact"
+)
+
+// searchWindow is how many contacts are looked through one by one before the
+// index is asked. What is common is found among them at once; the index is then
+// only asked for what is rare, which is what it is quick at.
+const searchWindow = 10_000
+
+// searchText is what a search looks at; the index contact_search covers it. The
+// blank in front lets a short word be looked for where a name begins.
+const searchText = `lower(' ' || c.email || ' ' || c.first_name || ' ' || c.last_name)`
+
+// SearchContacts returns contacts after one, in the order of their ids, that
+// have all the words in their name, address or company, at most limit of them.
+// A word of one or two letters is looked for where a name, an address or a
+// company begins.
+func (db *DB) SearchContacts(ctx context.Context, words []string, after contact.ID, limit int) ([]contact.Contact, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	found, through, err := db.searchNear(ctx, words, after, limit)
+	if err == nil && len(found) < limit && through > after {
+		var rest []contact.Contact
+		rest, err = db.searchFar(ctx, words, through, limit-len(found))
+		found = append(found, rest...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("search contacts: %w", err)
+	}
+	return found, nil
+}
+
+// searchNear looks through the next contacts, and returns the last that it has
+// seen.
+func (db *DB) searchNear(ctx context.Context, words []string, after contact.ID, limit int) (found []contact.Contact, through contact.ID, err error) {
+	err = db.pool.QueryRow(ctx, `
+		SELECT coalesce(max(id), $1) FROM (SELECT id FROM contact WHERE id > $1 ORDER BY id LIMIT $2) c`, after, searchWindow).Scan(&through)
+	if err != nil {
+		return nil, after, err
+	}
+	args := []any{pgx.QueryExecModeExec, after, through, limit}
+	conditions := ""
+	for _, pattern := range patterns(words) {
+		args = append(args, pattern)
+		n := len(args) - 1 // the mode is no parameter
+		conditions += fmt.Sprintf(` AND (%s LIKE $%d OR lower(' ' || co.name) LIKE $%d)`, searchText, n, n)
+	}
+	found, err = db.searchRows(ctx, `
+		SELECT`+foundColumns+` FROM contact c LEFT JOIN company co ON co.id = c.company_id
+		WHERE c.deleted_at IS NULL AND c.id > $1 AND c.id <= $2`+conditions+` ORDER BY c.id LIMIT $3`, args)
+	return found, through, err
+}
+
+// searchFar asks the index. Each time, the statement is planned for the words
+// that are asked for.
+func (db *DB) searchFar(ctx context.Context, words []string, after contact.ID, limit int) ([]contact.Contact, error) {
+	args := []any{pgx.QueryExecModeExec, after, limit}
+	conditions := ""
+	for _, pattern := range patterns(words) {
+		args = append(args, pattern)
+		n := len(args) - 1
+		conditions += fmt.Sprintf(` AND (%s LIKE $%d OR c.company_id = ANY (ARRAY(SELECT sc.id FROM company sc WHERE lower(' ' || sc.name) LIKE $%d)))`,
+			searchText, n, n)
+	}
+	// c.id + 0 keeps the planner from walking through everybody in order.
+	return db.searchRows(ctx, `
+		SELECT`+foundColumns+` FROM contact c LEFT JOIN company co ON co.id = c.company_id
+		WHERE c.deleted_at IS NULL AND c.id + 0 > $1`+conditions+` ORDER BY c.id + 0 LIMIT $2`, args)
+}
+
+const foundColumns = ` c.id, c.email, coalesce(c.address, ''), c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left`
+
+func (db *DB) searchRows(ctx context.Context, query string, args []any) ([]contact.Contact, error) {
+	rows, err := db.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c contact.Contact, err error) {
+		err = row.Scan(&c.ID, &c.Email, &c.Address, &c.FirstName, &c.LastName, &c.Company, &c.Language, &c.Left)
+		return c, err
+	})
+}
+
+// shortWord is how many letters the index needs to find a word anywhere.
+const shortWord = 3
+
+// patterns returns the words as LIKE wants them.
+func patterns(words []string) []string {
+	list := make([]string, len(words))
+	for i, word := range words {
+		escaped := likeEscaper().Replace(strings.ToLower(word))
+		if list[i] = "%" + escaped + "%"; utf8.RuneCountInString(word) < shortWord {
+			list[i] = "% " + escaped + "%"
+		}
+	}
+	return list
+}

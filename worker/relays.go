@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/mailer"
+)
+
+const (
+	// relayTestTime bounds a test of a relay.
+	relayTestTime = 20 * time.Second
+	// mostSays bounds what is kept of a relay's answer, in bytes.
+	mostSays = 500
+)
+
+// describe tells the console of this worker's relays and keys; without it, the
+// console shows less.
+func (w *Worker) describe(ctx context.Context, id int64) {
+	about := campaign.About{Relays: []campaign.Relay{}, Signers: []campaign.Signer{}}
+	for _, r := range w.Relays {
+		encryption := string(r.STARTTLS)
+		if r.ImplicitTLS {
+			encryption = "tls"
+		}
+		about.Relays = append(about.Relays, campaign.Relay{Name: r.Name(), Host: r.Host, Encryption: encryption, User: r.User, Connections: r.Connections})
+	}
+	_, about.BounceDomain, _ = strings.Cut(w.BounceAddress, "@")
+	keys, err := w.Signers.PublicKeys()
+	for _, k := range keys {
+		about.Signers = append(about.Signers, campaign.Signer{Domain: k.Domain, Selector: k.Selector, Record: k.Record})
+	}
+	if err == nil {
+		err = w.Store.DescribeWorker(ctx, id, about)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.Log.Warn("the console is not told of this worker's relays", "error", err)
+	}
+}
+
+// keepTestingRelays does the tests of relays that the console asks for.
+func (w *Worker) keepTestingRelays(ctx context.Context) {
+	if len(w.Relays) == 0 {
+		return
+	}
+	tick := time.NewTicker(w.SweepEvery)
+	defer tick.Stop()
+	for {
+		if err := w.testRelay(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("test of a relay", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// testRelay logs in at a relay, if somebody asks, and keeps what it found.
+func (w *Worker) testRelay(ctx context.Context) error {
+	byName := map[string]mailer.Relay{}
+	var names []string
+	for _, r := range w.Relays {
+		byName[r.Name()] = r
+		names = append(names, r.Name())
+	}
+	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.Now())
+	if err != nil || !ok {
+		return err
+	}
+	testing, cancel := context.WithTimeout(ctx, relayTestTime)
+	defer cancel()
+	offers, err := mailer.Probe(testing, byName[test.Relay])
+	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.Now()
+	if err != nil {
+		test.Says = err.Error()
+	}
+	test.Says = strings.ToValidUTF8(strings.ReplaceAll(test.Says[:min(len(test.Says), mostSays)], "\x00", ""), "")
+	return w.Store.RecordRelayTest(ctx, test)
+}
