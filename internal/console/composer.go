@@ -184,6 +184,7 @@ type composerPage struct {
 	SavedBy           string
 
 	Types, Classes, Bases, Sources, Languages []choice
+	Filter                                    filterView
 
 	Language        string
 	Tabs            []languageTab
@@ -222,7 +223,7 @@ func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d ca
 	var err error
 	switch step {
 	case stepAudience:
-		s.fillAudience(r, &p)
+		err = s.fillAudience(r, &p)
 	case stepType:
 		err = s.fillType(r, &p)
 	case stepContent:
@@ -258,7 +259,7 @@ func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links
 	return links
 }
 
-func (s *site) fillAudience(r *http.Request, p *composerPage) {
+func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	a := p.Content.Audience
 	p.Languages = s.languageChoices(a.Language)
 	for _, b := range append([]string{"none"}, basisNames()...) {
@@ -273,6 +274,8 @@ func (s *site) fillAudience(r *http.Request, p *composerPage) {
 	if a.Source != "" && !slices.ContainsFunc(p.Sources, func(c choice) bool { return c.Chosen }) {
 		p.Sources = append(p.Sources, choice{string(a.Source), string(a.Source), true})
 	}
+	p.Filter, err = s.filterView(r, a.Filter, false)
+	return err
 }
 
 func basisNames() []string {

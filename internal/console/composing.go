@@ -178,6 +178,12 @@ func apply(step string, c *campaign.Content, form url.Values) {
 			}
 			c.Audience.ExpiringDays = n
 		}
+		if form.Has("filter_group_match") {
+			c.Audience.Filter = nil
+			if f, _ := readFilter(form); !f.Empty() || len(f.Groups) > 1 {
+				c.Audience.Filter = &f
+			}
+		}
 	case stepType:
 		class := string(c.Class)
 		set("class", &class)
