@@ -259,7 +259,7 @@ func TestACampaignsAudienceIsBuiltInTheComposer(t *testing.T) {
 	o := newOffice(t)
 	b := o.as(staff.Marketer)
 	at := fmt.Sprintf("/campaigns/%d/edit/audience", o.id)
-	add := b.form(at, url.Values{"filter_do": {"add:0"}})
+	add := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_do": {"add:0"}})
 	if w := b.do("POST", at, add); w.Code != http.StatusSeeOther {
 		t.Fatalf("adding a condition answers %d: %s", w.Code, w.Body)
 	}
@@ -267,7 +267,7 @@ func TestACampaignsAudienceIsBuiltInTheComposer(t *testing.T) {
 	if !strings.Contains(page.Body.String(), `name="filter_value"`) {
 		t.Fatalf("the condition is not there: %s", page.Body)
 	}
-	form := b.form(at, url.Values{"filter_field": {"first_name"}, "filter_op": {"contains"}, "filter_value": {"ann"}, "filter_group": {"0"}, "do": {"next"}})
+	form := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_field": {"first_name"}, "filter_op": {"contains"}, "filter_value": {"ann"}, "filter_group": {"0"}, "do": {"next"}})
 	if w := b.do("POST", at, form); w.Code != http.StatusSeeOther {
 		t.Fatalf("saving answers %d: %s", w.Code, w.Body)
 	}
