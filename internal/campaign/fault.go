@@ -158,7 +158,7 @@ func (f *faults) audience(a Audience) {
 	}
 	if a.Filter != nil {
 		if err := a.Filter.Validate(); err != nil {
-			f.wrong("audience_filter", "", "audience.filter: %v", err)
+			f.missing("audience_filter", "", "audience.filter: %v", err)
 		}
 	}
 }

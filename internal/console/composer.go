@@ -195,6 +195,7 @@ type composerPage struct {
 	Problems []line
 	Ready    bool
 
+	Filter  filterView
 	Preview previewPane
 	Tests   testsPane
 }
@@ -222,7 +223,7 @@ func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d ca
 	var err error
 	switch step {
 	case stepAudience:
-		s.fillAudience(r, &p)
+		err = s.fillAudience(r, &p)
 	case stepType:
 		err = s.fillType(r, &p)
 	case stepContent:
@@ -258,8 +259,9 @@ func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links
 	return links
 }
 
-func (s *site) fillAudience(r *http.Request, p *composerPage) {
+func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	a := p.Content.Audience
+	p.Filter, err = s.filterView(r, a.Filter, false)
 	p.Languages = s.languageChoices(a.Language)
 	for _, b := range append([]string{"none"}, basisNames()...) {
 		p.Bases = append(p.Bases, choice{b, s.text(r, "console.composer.basis."+b), b == a.Basis})
@@ -273,6 +275,7 @@ func (s *site) fillAudience(r *http.Request, p *composerPage) {
 	if a.Source != "" && !slices.ContainsFunc(p.Sources, func(c choice) bool { return c.Chosen }) {
 		p.Sources = append(p.Sources, choice{string(a.Source), string(a.Source), true})
 	}
+	return err
 }
 
 func basisNames() []string {
