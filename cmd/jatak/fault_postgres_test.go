@@ -98,14 +98,16 @@ func TestFaultDiskFull(t *testing.T) {
 	i := installOn(t, contacts, nil, db, pg.URL())
 	// Files of the log in advance are 16 MB: the table has to be longer.
 	size := postgrestest.Fatten(t, pg.URL(), 17<<20)
-	p := i.worker()
 	limit := func(bytes string) {
 		t.Helper()
-		for _, pid := range append(backends(t, data), postmasterOf(t, data)) {
+		// The postmaster first: what it starts from then on has its limit.
+		limitFiles(t, postmasterOf(t, data), bytes)
+		for _, pid := range children(t, data) {
 			limitFiles(t, pid, bytes)
 		}
 	}
 	limit(fmt.Sprint(size))
+	p := i.worker()
 	id := i.launch()
 	says(t, "could not extend file", p)
 	says(t, wordTask, p)
@@ -127,22 +129,28 @@ func postmasterOf(t *testing.T, data string) int {
 	return pid
 }
 
-// backends are the server's processes that serve a connection.
-func backends(t *testing.T, data string) (pids []int) {
+// children are the server's processes; those that serve a connection are backends.
+func children(t *testing.T, data string) []int { return processes(t, data, "") }
+
+func backends(t *testing.T, data string) []int {
+	return processes(t, data, "jatak jatak [local]")
+}
+
+func processes(t *testing.T, data, title string) (pids []int) {
 	t.Helper()
 	out, err := exec.Command("ps", "-o", "pid=,args=", "--ppid", fmt.Sprint(postmasterOf(t, data))).Output()
 	if err != nil {
 		t.Fatalf("ps: %v", err)
 	}
 	for line := range strings.Lines(string(out)) {
-		fields := strings.Fields(line)
-		if len(fields) > 4 && strings.Contains(line, "jatak jatak [local]") {
-			pid, err := strconv.Atoi(fields[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
+		if !strings.Contains(line, title) {
+			continue
 		}
+		pid, err := strconv.Atoi(strings.Fields(line)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
 	}
 	return pids
 }

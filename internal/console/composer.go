@@ -184,7 +184,6 @@ type composerPage struct {
 	SavedBy           string
 
 	Types, Classes, Bases, Sources, Languages []choice
-	Filter                                    filterView
 
 	Language        string
 	Tabs            []languageTab
@@ -196,6 +195,7 @@ type composerPage struct {
 	Problems []line
 	Ready    bool
 
+	Filter  filterView
 	Preview previewPane
 	Tests   testsPane
 }
@@ -261,6 +261,7 @@ func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links
 
 func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	a := p.Content.Audience
+	p.Filter, err = s.filterView(r, a.Filter, false)
 	p.Languages = s.languageChoices(a.Language)
 	for _, b := range append([]string{"none"}, basisNames()...) {
 		p.Bases = append(p.Bases, choice{b, s.text(r, "console.composer.basis."+b), b == a.Basis})
@@ -274,7 +275,6 @@ func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	if a.Source != "" && !slices.ContainsFunc(p.Sources, func(c choice) bool { return c.Chosen }) {
 		p.Sources = append(p.Sources, choice{string(a.Source), string(a.Source), true})
 	}
-	p.Filter, err = s.filterView(r, a.Filter, false)
 	return err
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
@@ -530,5 +531,46 @@ func TestEveryFaultHasWords(t *testing.T) {
 				t.Errorf("%s has no words for %s", lang, key)
 			}
 		}
+	}
+}
+
+// The filter of an audience is built by buttons alone, and kept with the draft.
+func TestTheAudienceIsFilteredInTheComposer(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	at := fmt.Sprintf("/campaigns/%d", o.id)
+	step := at + "/edit/audience"
+	filter := func() *contact.Filter {
+		c, err := o.db.Campaign(t.Context(), o.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Content.Audience.Filter
+	}
+	if w := b.do("POST", step, b.form(step, url.Values{"name": {"June"}, "filter_group_match": {"all"}, "filter_do": {"add:0"}})); w.Code != http.StatusOK ||
+		!strings.Contains(w.Body.String(), `name="filter_field"`) || filter() != nil {
+		t.Errorf("one more condition answers %d, and %+v is kept", w.Code, filter())
+	}
+	written := url.Values{"name": {"June"}, "filter_group_match": {"all"}, "filter_group": {"0"}, "filter_field": {"domain"}, "filter_op": {"is"},
+		"filter_value": {"example.org"}, "do": {"next"}}
+	b.goes(step, b.form(step, written), at+"/edit/type")
+	if f := filter(); f == nil || len(f.Groups) != 1 || len(f.Groups[0].Conditions) != 1 || f.Groups[0].Conditions[0].Value != "example.org" {
+		t.Errorf("kept is %+v", f)
+	}
+	if w := b.do("GET", step, nil); !strings.Contains(w.Body.String(), `value="example.org"`) {
+		t.Error("what is kept is not shown")
+	}
+	// What is not finished may be kept, and is not launched.
+	written.Set("filter_value", "")
+	b.goes(step, b.form(step, written), at+"/edit/type")
+	c, err := o.db.Campaign(t.Context(), o.id)
+	if err != nil || c.Content.Validate() == nil {
+		t.Errorf("a filter without a value may be launched: %v", err)
+	}
+	// The number is that of all choices together.
+	count := b.do("POST", "/audiences/count", url.Values{"filter_group_match": {"all"}, "audience_language": {"xx"}})
+	if count.Code != http.StatusOK || !strings.Contains(count.Body.String(), "<strong>0") && !strings.Contains(count.Body.String(), "Nobody") && !strings.Contains(count.Body.String(), "nobody") {
+		t.Errorf("for a language that nobody reads it says %d: %s", count.Code, count.Body)
 	}
 }

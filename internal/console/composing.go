@@ -42,6 +42,12 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	written := d
 	written.Content = written.Content.Clone()
 	apply(step, &written.Content, r.PostForm)
+	if step == stepAudience && r.Header.Get("X-Autosave") == "" {
+		if _, edited := readFilter(r.PostForm); edited { // a button of the filter: nothing is saved yet
+			s.showStep(w, r, http.StatusOK, written, step, lang, "")
+			return
+		}
+	}
 	lang, problem := do(r.PostForm, &written.Content, lang)
 	if problem == "" {
 		problem = s.keep(r, d, &written, "save")
@@ -179,9 +185,9 @@ func apply(step string, c *campaign.Content, form url.Values) {
 			c.Audience.ExpiringDays = n
 		}
 		if form.Has("filter_group_match") {
-			c.Audience.Filter = nil
-			if f, _ := readFilter(form); !f.Empty() || len(f.Groups) > 1 {
-				c.Audience.Filter = &f
+			f, edited := readFilter(form)
+			if c.Audience.Filter = told(f); edited {
+				c.Audience.Filter = &f // with groups that say nothing yet
 			}
 		}
 	case stepType:

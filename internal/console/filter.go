@@ -329,8 +329,12 @@ func (s *site) filterCount(w http.ResponseWriter, r *http.Request) {
 	if f.Validate() != nil {
 		view.Wrong = true
 	} else {
+		var of campaign.Content // the composer's form asks for more than the filter does
+		apply(stepAudience, &of, r.PostForm)
+		of.Audience.Filter = told(f)
+		view.Everybody = of.Audience == campaign.Audience{}
 		var err error
-		if view.Count, err = s.Store.CountContacts(r.Context(), contact.Selection{Filter: told(f)}); err != nil {
+		if view.Count, err = s.Store.CountContacts(r.Context(), of.Audience.Selection(s.Now())); err != nil {
 			s.fail(w, r, err)
 			return
 		}

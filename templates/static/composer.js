@@ -80,6 +80,12 @@
     changed = true;
     later(Math.max(0, Math.min(quiet, since + patience - now)));
   });
+  // A condition that comes or goes by a button of the filter is a change too.
+  form.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id !== "filter") return;
+    changed = true;
+    later(quiet);
+  });
   form.addEventListener("submit", () => {
     clearTimeout(timer);
     leaving = true;
