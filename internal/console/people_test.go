@@ -260,12 +260,8 @@ func TestACampaignsAudienceIsBuiltInTheComposer(t *testing.T) {
 	b := o.as(staff.Marketer)
 	at := fmt.Sprintf("/campaigns/%d/edit/audience", o.id)
 	add := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_do": {"add:0"}})
-	if w := b.do("POST", at, add); w.Code != http.StatusSeeOther {
+	if w := b.do("POST", at, add); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) {
 		t.Fatalf("adding a condition answers %d: %s", w.Code, w.Body)
-	}
-	page := b.do("GET", at, nil)
-	if !strings.Contains(page.Body.String(), `name="filter_value"`) {
-		t.Fatalf("the condition is not there: %s", page.Body)
 	}
 	form := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_field": {"first_name"}, "filter_op": {"contains"}, "filter_value": {"ann"}, "filter_group": {"0"}, "do": {"next"}})
 	if w := b.do("POST", at, form); w.Code != http.StatusSeeOther {
