@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-portal bench-send test-faults fuzz clean
+.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-people bench-portal bench-send test-faults fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,11 @@ bench-gate: ## Import, upgrade and gate report of a million contacts (ARGS="--co
 	@script/install-deps demo >&2
 	@$(MAKE) build >&2
 	@exec bin/jatak bench gate $(ARGS)
+
+bench-people: ## Search and count a million contacts (ARGS="--contacts N --json")
+	@script/install-deps demo >&2
+	@$(MAKE) build >&2
+	@exec bin/jatak bench people $(ARGS)
 
 bench-portal: ## One-click unsubscribes a second (ARGS="--contacts N --clients N --json")
 	@script/install-deps demo >&2

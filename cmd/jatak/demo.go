@@ -284,6 +284,7 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 		stop()
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())
 	}
+	s.background(ctx, newImporter(s.db, s.keys, c).Run)
 	// Whoever watches a campaign is let go before the sites close.
 	defer func() { s.stops = append(s.stops, func() error { stop(); stopStaff(); return nil }) }()
 	for _, site := range []struct {

@@ -156,10 +156,13 @@ func (f *faults) audience(a Audience) {
 	if a.Basis != "" && !contact.IsKey(a.Basis) {
 		f.wrong("audience_basis", "", "audience.basis is a legal basis such as consent, or none, not %q", a.Basis)
 	}
-	if a.Filter != nil {
-		if err := a.Filter.Validate(); err != nil {
-			f.missing("audience_filter", "", "audience.filter: %v", err)
-		}
+	if a.Filter == nil {
+		return
+	}
+	if err := a.Filter.Validate(); err != nil && a.Filter.Unfinished() {
+		f.missing("audience_filter", "", "audience.filter: %v", err)
+	} else if err != nil {
+		f.wrong("audience_filter", "", "audience.filter: %v", err)
 	}
 }
 

@@ -57,6 +57,7 @@ type suppressionRow struct {
 type contactPage struct {
 	ID                             contact.ID
 	Name, Email, Company, Language string
+	TimeZone                       string
 	CompanyNo, Left, On, Withdrawn bool
 	Send                           bool
 	Reason, Mend                   string
@@ -77,7 +78,7 @@ func (s *site) contact(w http.ResponseWriter, r *http.Request) {
 func (s *site) contactID(w http.ResponseWriter, r *http.Request) (id contact.ID, ok bool) {
 	n, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil || n < 1 {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return 0, false
 	}
 	return contact.ID(n), true
@@ -89,7 +90,7 @@ func (s *site) answered(w http.ResponseWriter, r *http.Request, err error) bool 
 	case err == nil:
 		return false
 	case errors.Is(err, contact.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case errors.Is(err, contact.ErrNotTheirs):
 		s.showContact(w, r, http.StatusConflict, s.text(r, "console.theirs"))
 	default:
@@ -137,7 +138,7 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 		return p, err
 	}
 	steps, v := gating.Explain(recipient.Facts, policy)
-	p = contactPage{ID: id, Name: recipient.Name(), Email: recipient.Email, Company: recipient.Company, Language: recipient.Language,
+	p = contactPage{ID: id, Name: recipient.Name(), Email: recipient.Email, Company: recipient.Company, Language: recipient.Language, TimeZone: d.Contact.TimeZone,
 		CompanyNo: recipient.Facts.CompanyNoMailings, Left: d.Contact.Left, On: recipient.Facts.Emarketing.Basis.Granted(),
 		Withdrawn: recipient.Facts.Emarketing.Basis == gating.BasisWithdrawn, Send: v.Send,
 		Reason: s.Templates.ReasonText(lang, v.Reason), Mend: s.Templates.Text(lang, "mend."+string(v.Reason))}

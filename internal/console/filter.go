@@ -422,7 +422,7 @@ func (s *site) deleteAudience(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case errors.Is(err, contact.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:

@@ -31,6 +31,7 @@ type DossierContact struct {
 	LastName   string `json:"last_name"`
 	Company    string `json:"company,omitempty"`
 	Language   string `json:"language,omitempty"`
+	TimeZone   string `json:"time_zone,omitempty"`
 	Left       bool   `json:"left"`
 	NoMailings bool   `json:"legacy_no_mailings"`
 }

@@ -278,6 +278,20 @@ func (k Kind) problem(value string) ConditionProblem {
 	return ""
 }
 
+// Unfinished reports whether nothing but values is missing.
+func (f Filter) Unfinished() bool {
+	joined, ok := f.Validate().(interface{ Unwrap() []error })
+	if !ok {
+		return false
+	}
+	for _, err := range joined.Unwrap() {
+		if wrong := (*ConditionError)(nil); !errors.As(err, &wrong) || wrong.Problem != ProblemEmpty {
+			return false
+		}
+	}
+	return true
+}
+
 // Empty reports whether the filter picks everybody.
 func (f Filter) Empty() bool {
 	return !slices.ContainsFunc(f.Groups, func(g Group) bool { return len(g.Conditions) > 0 })

@@ -18,11 +18,12 @@ const (
 	ListName      ListField = "name" // both; the last word is the last name
 	ListCompany   ListField = "company"
 	ListLanguage  ListField = "language"
+	ListTimeZone  ListField = "time_zone" // IANA name
 )
 
 // ListFields lists them.
 func ListFields() []ListField {
-	return []ListField{ListEmail, ListFirstName, ListLastName, ListName, ListCompany, ListLanguage}
+	return []ListField{ListEmail, ListFirstName, ListLastName, ListName, ListCompany, ListLanguage, ListTimeZone}
 }
 
 // ListChoices says how a list is read, and what consent it states.
@@ -85,7 +86,7 @@ type ListRow struct {
 	Address                      Address
 	Digest                       []byte
 	FirstName, LastName, Company string
-	Language                     string
+	Language, TimeZone           string
 	Raw                          string // the row as it was
 }
 

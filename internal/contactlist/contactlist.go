@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -86,6 +87,8 @@ func guess(name string) contact.ListField {
 		return contact.ListName
 	case "firma", "firmanavn", "virksomhed", "company", "companyname", "organisation", "organization":
 		return contact.ListCompany
+	case "tidszone", "timezone":
+		return contact.ListTimeZone
 	case "sprog", "language", "lang", "sprogkode":
 		return contact.ListLanguage
 	}
@@ -220,6 +223,12 @@ func Row(line int64, record []string, columns []contact.ListField) (row contact.
 			if row.Language = languageCode(value); row.Language == "" {
 				refuse(field, "language", true)
 			}
+		case contact.ListTimeZone:
+			if _, err := time.LoadLocation(value); err != nil || value == "Local" {
+				refuse(field, "time_zone", true)
+				continue
+			}
+			row.TimeZone = value
 		}
 	}
 	if row.Address == "" {

@@ -112,11 +112,11 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 	d.Exported = now
 	var digest []byte
 	err = db.pool.QueryRow(ctx, `
-		SELECT c.id, coalesce(c.legacy_id, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left,
+		SELECT c.id, coalesce(c.legacy_id, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.time_zone, c.has_left,
 			c.no_mailings, c.address_digest
 		FROM contact c LEFT JOIN company co ON co.id = c.company_id WHERE c.id = $1 AND c.deleted_at IS NULL`, id).
 		Scan(&d.Contact.ID, &d.Contact.LegacyID, &d.Contact.Email, &d.Contact.FirstName, &d.Contact.LastName, &d.Contact.Company,
-			&d.Contact.Language, &d.Contact.Left, &d.Contact.NoMailings, &digest)
+			&d.Contact.Language, &d.Contact.TimeZone, &d.Contact.Left, &d.Contact.NoMailings, &digest)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, contact.ErrNotFound
 	}
@@ -200,6 +200,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 			return err
 		}
 		batch := &pgx.Batch{}
+		batch.Queue(`DELETE FROM contact_import_refusal f USING contact c WHERE c.id = $1 AND c.address IS NOT NULL AND position(c.address IN lower(f.row)) > 0`, id)
 		if digest != nil {
 			batch.Queue(`INSERT INTO suppression (address_digest, scope, reason, at) VALUES ($1, 'all', 'erased', $2)
 				ON CONFLICT DO NOTHING`, digest, now)

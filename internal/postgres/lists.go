@@ -257,16 +257,16 @@ func (t listTaker) take(ctx context.Context) error {
 func (t listTaker) stage(ctx context.Context) error {
 	_, err := t.tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE listed (line bigint, email text, address text, address_digest bytea, first_name text, last_name text,
-			company text, language text, raw text, contact_id bigint, company_id bigint, added boolean NOT NULL DEFAULT false) ON COMMIT DROP`)
+			company text, language text, time_zone text, raw text, contact_id bigint, company_id bigint, added boolean NOT NULL DEFAULT false) ON COMMIT DROP`)
 	if err != nil {
 		return err
 	}
 	rows := t.chunk.Rows
 	_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"listed"},
-		[]string{"line", "email", "address", "address_digest", "first_name", "last_name", "company", "language", "raw"},
+		[]string{"line", "email", "address", "address_digest", "first_name", "last_name", "company", "language", "time_zone", "raw"},
 		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 			r := &rows[i]
-			return []any{r.Line, r.Email, string(r.Address), r.Digest, r.FirstName, r.LastName, r.Company, r.Language, r.Raw}, nil
+			return []any{r.Line, r.Email, string(r.Address), r.Digest, r.FirstName, r.LastName, r.Company, r.Language, r.TimeZone, r.Raw}, nil
 		}))
 	return err
 }
@@ -303,17 +303,18 @@ func (t listTaker) keepPeople(ctx context.Context) error {
 	}
 	changed, err := t.tx.Exec(ctx, `
 		UPDATE contact c SET first_name = coalesce(nullif(l.first_name, ''), c.first_name), last_name = coalesce(nullif(l.last_name, ''), c.last_name),
-			company_id = coalesce(l.company_id, c.company_id), language = coalesce(nullif(l.language, ''), c.language)
-		FROM listed l WHERE c.id = l.contact_id AND (c.first_name, c.last_name, c.company_id, c.language) IS DISTINCT FROM
+			company_id = coalesce(l.company_id, c.company_id), language = coalesce(nullif(l.language, ''), c.language),
+			time_zone = coalesce(nullif(l.time_zone, ''), c.time_zone)
+		FROM listed l WHERE c.id = l.contact_id AND (c.first_name, c.last_name, c.company_id, c.language, c.time_zone) IS DISTINCT FROM
 			(coalesce(nullif(l.first_name, ''), c.first_name), coalesce(nullif(l.last_name, ''), c.last_name),
-			coalesce(l.company_id, c.company_id), coalesce(nullif(l.language, ''), c.language))`)
+			coalesce(l.company_id, c.company_id), coalesce(nullif(l.language, ''), c.language), coalesce(nullif(l.time_zone, ''), c.time_zone))`)
 	if err != nil {
 		return err
 	}
 	added, err := t.tx.Exec(ctx, `
 		WITH new AS (
-			INSERT INTO contact (email, address, address_digest, first_name, last_name, company_id, language, upgraded_at)
-			SELECT email, address, address_digest, first_name, last_name, company_id, language, $1 FROM listed WHERE contact_id IS NULL
+			INSERT INTO contact (email, address, address_digest, first_name, last_name, company_id, language, time_zone, upgraded_at)
+			SELECT email, address, address_digest, first_name, last_name, company_id, language, time_zone, $1 FROM listed WHERE contact_id IS NULL
 			RETURNING id, address)
 		UPDATE listed l SET contact_id = new.id, added = true FROM new WHERE new.address = l.address`, t.chunk.Now)
 	if err != nil {
