@@ -337,7 +337,9 @@ func TestRelayLimitIsShared(t *testing.T) {
 	once(t, sink, 240)
 	at := arrivals(sink, "example.org")
 	took := at[len(at)-1].Sub(at[0])
-	if allowed := 60*took.Seconds() + 4; float64(len(at)) > allowed {
+	// A burst may leave at once, and each worker may have had its first mails in hand
+	// while it connected.
+	if allowed := 60*took.Seconds() + 8; float64(len(at)) > allowed {
 		t.Errorf("%d mails in %s at 60/s", len(at), took)
 	}
 	if most > 3 {

@@ -40,18 +40,20 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	}
 	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Priority: w.pacer.current().limits.Active[task.Campaign].Priority}
 	v := w.newVisit(p, batch, nil)
-	for ends := w.Now().Add(slice); !w.isStopping(); {
-		n, err := w.sendSome(active, v)
+	sliced, done := context.WithTimeout(active, slice) // a relay that hangs does not hold up planning either
+	defer done()
+	for !w.isStopping() {
+		n, err := w.sendSome(sliced, v)
 		switch {
 		case active.Err() != nil:
 			return nil // paused or cancelled: whoever resumes it has the batch rung for
+		case sliced.Err() != nil:
+			batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
+			return w.Bell.RingSend(ctx, batch, w.Now())
 		case err != nil:
 			return err
 		case n == 0:
 			return w.leave(ctx, v)
-		case w.Now().After(ends):
-			batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
-			return w.Bell.RingSend(ctx, batch, w.Now())
 		}
 	}
 	return nil
@@ -129,7 +131,7 @@ func (v *visit) learn(n int, took time.Duration) {
 const waited = -1
 
 // sendSome claims and sends a few rows; it returns how many it claimed, or waited.
-// The context ends when the campaign is stopped.
+// The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := w.Now()
 	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
@@ -374,7 +376,7 @@ func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a al
 	if err != nil {
 		w.Log.Warn("claims come back when the lease runs out", "mails", len(rows), "error", err)
 	}
-	if w.isStopping() || errors.Is(cause, context.Canceled) {
+	if w.isStopping() || errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		return nil
 	}
 	return cause

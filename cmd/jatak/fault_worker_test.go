@@ -62,6 +62,7 @@ func TestFaultPlanInterrupted(t *testing.T) {
 		return nil
 	})
 	p := i.worker()
+	workers := []*process{p}
 	id := i.launch()
 	for n := range kills {
 		i.await(id, "some of the plan", func(c campaign.Campaign, r campaign.Report) bool {
@@ -69,6 +70,7 @@ func TestFaultPlanInterrupted(t *testing.T) {
 		})
 		p.kill()
 		p = i.worker()
+		workers = append(workers, p)
 	}
 	planned := i.await(id, "the plan", func(c campaign.Campaign, _ campaign.Report) bool { return c.State == campaign.StateSending })
 	if planned.Audience != contacts {
@@ -76,7 +78,7 @@ func TestFaultPlanInterrupted(t *testing.T) {
 	}
 	open.Store(true)
 	i.sentToAll(id, contacts, kills*testWindow)
-	says(t, "campaign planned", p)
+	says(t, "campaign planned", workers...)
 }
 
 // A worker that stood still for longer than its lease finds that its mails are

@@ -2,7 +2,6 @@ package console_test
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"mime/multipart"
 	"net/http/httptest"
@@ -251,24 +250,5 @@ func TestPeopleInABrowser(t *testing.T) {
 		chromedp.SendKeys(chromedp.CSS(`#filter_value_0`), "no such company"), chromedp.Click(chromedp.CSS(`input[name=name]`)))
 	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`document.querySelector("#filter-count").textContent.startsWith("0 ")`)); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestACampaignsAudienceIsBuiltInTheComposer(t *testing.T) {
-	t.Parallel()
-	o := newOffice(t)
-	b := o.as(staff.Marketer)
-	at := fmt.Sprintf("/campaigns/%d/edit/audience", o.id)
-	add := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_do": {"add:0"}})
-	if w := b.do("POST", at, add); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) {
-		t.Fatalf("adding a condition answers %d: %s", w.Code, w.Body)
-	}
-	form := b.form(at, url.Values{"filter_group_match": {"all"}, "filter_field": {"first_name"}, "filter_op": {"contains"}, "filter_value": {"ann"}, "filter_group": {"0"}, "do": {"next"}})
-	if w := b.do("POST", at, form); w.Code != http.StatusSeeOther {
-		t.Fatalf("saving answers %d: %s", w.Code, w.Body)
-	}
-	c, err := o.db.Campaign(t.Context(), o.id)
-	if err != nil || c.Content.Audience.Filter == nil || c.Content.Audience.Filter.Groups[0].Conditions[0].Value != "ann" {
-		t.Errorf("the audience is %+v, %v", c.Content.Audience, err)
 	}
 }
