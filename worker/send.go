@@ -198,7 +198,25 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 func (w *Worker) claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error) {
 	w.claiming.Lock()
 	defer w.claiming.Unlock()
-	return w.Store.Claim(context.WithoutCancel(ctx), r)
+	policy, rows, err := w.Store.Claim(context.WithoutCancel(ctx), r)
+	if err != nil {
+		w.beside.Go(func() { w.unclaim(r) })
+	}
+	return policy, rows, err
+}
+
+// unclaim gives rows back that may have been claimed although the answer was lost:
+// they are ours, nobody has them, and our lease goes on.
+func (w *Worker) unclaim(r campaign.ClaimRequest) {
+	for !w.isStopping() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		err := w.Store.Unclaim(ctx, r)
+		cancel()
+		if err == nil {
+			return
+		}
+		_ = w.wait(context.Background(), longestPace)
+	}
 }
 
 // allowance is how many mails may leave now: places in the window, places with the

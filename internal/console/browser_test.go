@@ -119,8 +119,8 @@ func (b *tab) inspect(path string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for _, width := range []int64{400, 1280} {
-		for _, theme := range []string{"light", "dark"} {
+	for theme, width := range map[string]int64{"dark": 400, "light": 1280} {
+		{
 			where := fmt.Sprintf("%s at %d in %s", path, width, theme)
 			b.do(chromedp.EmulateViewport(width, 900), b.theme(theme), chromedp.Navigate(b.url+path), chromedp.WaitReady(chromedp.CSS("main")))
 			wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))

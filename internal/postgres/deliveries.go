@@ -263,6 +263,19 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	return nil
 }
 
+// Unclaim gives back what a claim whose answer was lost may have taken: rows that
+// were claimed at its time.
+func (db *DB) Unclaim(ctx context.Context, r campaign.ClaimRequest) error {
+	_, err := db.pool.Exec(ctx, `
+		UPDATE delivery SET state = 'pending', worker_id = NULL, attempts = attempts - 1
+		WHERE campaign_id = $1 AND batch = $2 AND state = 'sending' AND worker_id = $3 AND changed_at = $4`,
+		r.Campaign, r.Batch, r.Worker, r.Now)
+	if err != nil {
+		return fmt.Errorf("give back a claim that was lost: %w", err)
+	}
+	return nil
+}
+
 // DueLanes returns which of the lanes have something to send in a batch.
 func (db *DB) DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error) {
 	rows, err := db.pool.Query(ctx, `
