@@ -120,34 +120,32 @@ func (b *tab) inspect(path string) {
 		b.t.Fatal(err)
 	}
 	for theme, width := range map[string]int64{"dark": 400, "light": 1280} {
-		{
-			where := fmt.Sprintf("%s at %d in %s", path, width, theme)
-			b.do(chromedp.EmulateViewport(width, 900), b.theme(theme), chromedp.Navigate(b.url+path), chromedp.WaitReady(chromedp.CSS("main")))
-			wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			if wide > width {
-				b.t.Errorf("%s: %d pixels wide", where, wide)
-			}
-			b.shoot(path, width, theme)
-			// The expression must have a small value: the engine itself is none.
-			if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](string(engine)+";true")); err != nil {
-				b.t.Fatal(err)
-			}
-			found, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
+		where := fmt.Sprintf("%s at %d in %s", path, width, theme)
+		b.do(chromedp.EmulateViewport(width, 900), b.theme(theme), chromedp.Navigate(b.url+path), chromedp.WaitReady(chromedp.CSS("main")))
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if wide > width {
+			b.t.Errorf("%s: %d pixels wide", where, wide)
+		}
+		b.shoot(path, width, theme)
+		// The expression must have a small value: the engine itself is none.
+		if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](string(engine)+";true")); err != nil {
+			b.t.Fatal(err)
+		}
+		found, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"]})
 				.then((r) => JSON.stringify(r.violations.map((v) => ({id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => ({html: n.html, failureSummary: n.failureSummary}))}))))`,
-				chromedp.EvalAwaitPromise))
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			var violations []axe
-			if err := json.Unmarshal([]byte(found), &violations); err != nil {
-				b.t.Fatal(err)
-			}
-			for _, v := range violations {
-				b.t.Errorf("%s: %s (%s), %s: %.600v", where, v.Help, v.ID, v.Impact, v.Nodes)
-			}
+			chromedp.EvalAwaitPromise))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var violations []axe
+		if err := json.Unmarshal([]byte(found), &violations); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, v := range violations {
+			b.t.Errorf("%s: %s (%s), %s: %.600v", where, v.Help, v.ID, v.Impact, v.Nodes)
 		}
 	}
 	b.do(chromedp.EmulateViewport(1280, 900), b.theme("light"))
