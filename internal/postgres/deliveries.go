@@ -47,7 +47,7 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 		return nil, true, err
 	}
 
-	batches := newBatches(progress, len(recipients))
+	batches := newBatches(progress)
 	planned := make(map[contact.Address]bool, len(recipients))
 	_, err = tx.CopyFrom(ctx, pgx.Identifier{"delivery"},
 		[]string{"campaign_id", "batch", "contact_id", "state", "reason", "event_id", "lifted", "policy_version", "lane", "changed_at"},
@@ -101,8 +101,8 @@ type plannedBatches struct {
 	byZone map[string]*plannedBatch
 }
 
-func newBatches(p planProgress, most int) *plannedBatches {
-	return &plannedBatches{local: p.local, next: p.batches + 1, byZone: make(map[string]*plannedBatch, min(most, 1))}
+func newBatches(p planProgress) *plannedBatches {
+	return &plannedBatches{local: p.local, next: p.batches + 1, byZone: map[string]*plannedBatch{}}
 }
 
 func (b *plannedBatches) of(zone string) *plannedBatch {
