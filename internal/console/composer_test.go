@@ -485,7 +485,11 @@ func TestComposerInABrowser(t *testing.T) {
 	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`document.querySelector("#preview iframe") !== null && getComputedStyle(document.querySelector(".editor-host").shadowRoot.querySelector(".cm-editor")).display === "flex"`)); err != nil {
 		t.Errorf("the editor has no style: %v", err)
 	}
-	b.do(chromedp.Click(chromedp.CSS(`#scheme-dark`)), chromedp.WaitReady(chromedp.CSS(`.frame.dark iframe`)))
+	// By one script: the preview may be replaced between finding and clicking.
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.querySelector("#scheme-dark").click(); true`)); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.WaitReady(chromedp.CSS(`.frame.dark iframe`)))
 	check("the dark preview")
 	for _, path := range []string{at + "/edit/audience", at + "/edit/type", at + "/edit/content", at + "/edit/content?width=phone&dark=1&q=holm", at + "/edit/check", at + "/versions", at + "/versions/2",
 		"/campaigns/new", "/templates", "/templates/new", fmt.Sprintf("/templates/%d/edit/content", template), fmt.Sprintf("/templates/%d/edit/type", template), fmt.Sprintf("/templates/%d/delete", template)} {

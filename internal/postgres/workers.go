@@ -89,8 +89,8 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 
 		// Campaigns whose time has come.
 		_, err = tx.Exec(ctx, `
-			UPDATE campaign SET state = 'planning', launched_at = $1, audience_end = (SELECT coalesce(max(id), 0) FROM contact)
-			WHERE state = 'scheduled' AND scheduled_at <= now()`, now)
+			UPDATE campaign SET state = 'planning', launched_at = now(), audience_end = (SELECT coalesce(max(id), 0) FROM contact)
+			WHERE state = 'scheduled' AND scheduled_at <= now()`)
 		if err != nil {
 			return err
 		}
