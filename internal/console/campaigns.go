@@ -331,11 +331,10 @@ type troubleRow struct {
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
 	p := livePage{Campaign: c, Kind: kindOf(c.State), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures}
+		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
 	for _, d := range m.Departures {
 		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
 	}
-	p.Hint = hintOf(c, books, p.Waiting)
 	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
 	if rate > 0 && p.Under {
 		p.Rate = s.rate(r, rate)
@@ -365,7 +364,7 @@ func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
 }
 
 // hintOf says why a campaign that should go on does not.
-func hintOf(c campaign.Campaign, books campaign.Progress, waiting int64) string {
+func hintOf(c campaign.Campaign, books campaign.Progress) string {
 	switch {
 	case c.State != campaign.StatePlanning && c.State != campaign.StateSending:
 		return ""
@@ -373,8 +372,6 @@ func hintOf(c campaign.Campaign, books campaign.Progress, waiting int64) string 
 		return "console.hint.no_worker"
 	case books.Recent > 0:
 		return ""
-	case c.State == campaign.StateSending && waiting > 0 && waiting == books.Open():
-		return "console.hint.zones"
 	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
 		return "console.hint.deferred"
 	}

@@ -290,7 +290,7 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		p.Languages = append(p.Languages, nameCount{capital(s.Templates.LanguageName(s.lang(r), lang)), g.Languages[lang]})
 	}
 	p.Named, p.Zoned = s.languageNames(r, g.Languages), g.Zoned
-	if g.Pace > 0 {
+	if g.Pace > 0 && p.Sends > 0 {
 		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -168,9 +169,9 @@ func (s *site) rateText(r *http.Request, perSecond float64) string {
 	case perSecond == 0:
 		return s.text(r, "console.setting.value.unlimited")
 	case perSecond >= 1:
-		return s.text(r, "console.limit.second", templates.Decimal(lang, perSecond))
+		return s.text(r, "console.limit.second", plainNumber(lang, math.Round(perSecond*10)/10))
 	}
-	return s.text(r, "console.limit.hour", templates.Decimal(lang, perSecond*3600))
+	return s.text(r, "console.limit.hour", plainNumber(lang, math.Round(perSecond*36000)/10))
 }
 
 // setLimit keeps a limit as the form says. One that there is already is changed
