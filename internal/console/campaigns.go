@@ -17,6 +17,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // campaignStore is what the pages about campaigns show and do.
@@ -96,7 +97,8 @@ type campaignRow struct {
 	Kind             string // of its badge
 	Known, HasBooks  bool
 	Books            campaign.Report
-	Percent, Reached int64 // of the audience, those who have an outcome; of those mailed, those sent
+	Paused           string // by whom or why
+	Percent, Reached int64  // of the audience, those who have an outcome; of those mailed, those sent
 	Mailed           int64
 	When             time.Time
 }
@@ -106,7 +108,8 @@ type listPage struct {
 	Query      string
 	Rows       []campaignRow
 	Any        bool // there is any campaign at all
-	Again      int  // seconds after which the list is asked for again; 0: never
+	Start      []startStep
+	Again      int // seconds after which the list is asked for again; 0: never
 	Self       string
 	Next, Back string
 }
@@ -142,6 +145,9 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 	if err != nil {
 		return p, err
 	}
+	if p.Start, err = s.start(r, counts); err != nil {
+		return p, err
+	}
 	chosen := stateGroups()[0]
 	for _, g := range stateGroups() {
 		g.Link, g.Current = link(g.Key, 1), g.Key == query.Get("state") || g.Key == "all" && query.Get("state") == ""
@@ -175,7 +181,7 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
 	until := time.Now().Add(patience)
 	for _, c := range list {
-		row := campaignRow{Summary: c, Kind: kindOf(c.State), When: c.Created, HasBooks: !c.Launched.IsZero()}
+		row := campaignRow{Summary: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), When: c.Created, HasBooks: !c.Launched.IsZero()}
 		if row.HasBooks {
 			row.When = c.Launched
 			books, known, err := s.booksOf(c.ID, c.State, c.Finished, time.Until(until))
@@ -263,6 +269,7 @@ type campaignPage struct {
 	Problems  []string
 	Languages []string
 	From      string
+	Type      string // its subscription type's name
 }
 
 func (s *site) campaign(w http.ResponseWriter, r *http.Request) {
@@ -275,6 +282,17 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 	p := campaignPage{Draft: c.Launched.IsZero(), From: c.Content.FromName + " <" + c.Content.FromAddress + ">"}
 	for _, lang := range c.Content.Languages() {
 		p.Languages = append(p.Languages, s.Templates.LanguageName(s.lang(r), lang))
+	}
+	types, err := s.Store.TypeNames(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.Type = c.TypeKey
+	for _, t := range types {
+		if t.Key == c.TypeKey {
+			p.Type = nameIn(t.Names, s.lang(r), t.Key)
+		}
 	}
 	if p.Draft {
 		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
@@ -297,6 +315,7 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 type livePage struct {
 	campaign.Campaign
 	Kind      string // of the state's badge
+	Paused    string // by whom or why
 	Under     bool   // under way: it may still change by itself
 	Done      int64  // those of the audience who have an outcome
 	Open      int64
@@ -320,7 +339,7 @@ type troubleRow struct {
 
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
-	p := livePage{Campaign: c, Kind: kindOf(c.State), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
+	p := livePage{Campaign: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
 		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, Hint: hintOf(c, books)}
 	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
 	if rate > 0 && p.Under {
@@ -340,6 +359,26 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		p.Actions = actions(c.State)
 	}
 	return p
+}
+
+// pausedBy says in words who paused a campaign, or why Jatak did.
+func (s *site) pausedBy(r *http.Request, reason string) string {
+	var failures campaign.TooManyFailures
+	var complaints campaign.TooManyComplaints
+	switch {
+	case reason == "":
+		return ""
+	case failures.Parse(reason):
+		return s.text(r, "console.paused.failures", failures.Failed, failures.Of, s.percent(r, float64(failures.Percent)), mailboxes.ReplaceAllString(failures.Reply, "…@"))
+	case complaints.Parse(reason):
+		return s.text(r, "console.paused.complaints", complaints.Complaints, complaints.Of, s.percent(r, complaints.Percent))
+	}
+	return s.text(r, "console.paused_by", strings.TrimPrefix(reason, "user:"))
+}
+
+// percent writes a share that a rule names.
+func (s *site) percent(r *http.Request, n float64) string {
+	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
 }
 
 // hintOf says why a campaign that should go on does not.

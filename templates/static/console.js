@@ -19,6 +19,9 @@ for (const section of document.querySelectorAll("[data-events]")) {
   };
 }
 
+// A new user is told times as where the browser is.
+for (const zone of document.querySelectorAll("[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 // Dialogs: a button with data-opens shows the dialog of that id; data-closes
 // closes the one around it. A menu closes when one looks elsewhere.
 document.addEventListener("click", (event) => {
