@@ -110,7 +110,7 @@ const spotting = `(() => {
 const said = (e) => { const c = e.cloneNode(true); for (const away of c.querySelectorAll(".away, small, .badge")) away.remove(); return c.textContent.replace(/\s+/g, " ").trim() };
 const found = [...document.querySelectorAll(%q)].filter((e) => said(e) === %q && e.checkVisibility({visibilityProperty: true}));
 if (found.length === 0) return {why: "nothing on the page says so"};
-const e = found[0], control = %t ? e.control || e.querySelector("input, select, textarea") : e;
+const e = found[0], control = %t ? e.closest("label").control : e;
 if (!control) return {why: "there is no field to it"};
 control.scrollIntoView({block: "center", behavior: "instant"});
 const box = control.getClientRects()[0] || e.getClientRects()[0];

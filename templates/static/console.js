@@ -12,11 +12,18 @@ for (const section of document.querySelectorAll("[data-events]")) {
       const part = document.getElementById(id);
       if (part && part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
     }
-    if (news.ended) {
+    if (news.ended || (news.launched && "launch" in section.dataset)) {
       events.close();
       location.reload();
     }
   };
+}
+
+// What was done is told once, not again by each reload.
+const here = new URL(location.href);
+if (here.searchParams.has("done")) {
+  here.searchParams.delete("done");
+  history.replaceState(history.state, "", here);
 }
 
 // A new user is told times as where the browser is.
