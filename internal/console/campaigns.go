@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -349,6 +350,9 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		}
 	}
 	p.Lines = s.bookLines(r, c.ID, books.Report)
+	if c.State.Ended() {
+		p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 })
+	}
 	for _, t := range m.Deferrals {
 		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {t.Domain}}))
 	}
