@@ -64,6 +64,9 @@ func (p page) StaffLanguages() (list []LanguageLink) {
 	return slices.DeleteFunc(p.Languages(), func(l LanguageLink) bool { return !slices.Contains(StaffLanguages(), l.Code) })
 }
 
+// LanguageName names a language in the page's.
+func (p page) LanguageName(code string) string { return p.set.LanguageName(p.Frame.Language, code) }
+
 // With returns the page with other values, for a part that several pages share.
 func (p page) With(values any) page {
 	p.Values = values

@@ -430,7 +430,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /templates/{id}/delete":                      {"", nil, ""},
 		"POST /contacts/{id}/emarketing":                   {"/contacts/1/emarketing", url.Values{"on": {"1"}, "reason": {"asked"}}, "contact emarketing"},
 		"POST /settings/rules/{name}":                      {"/settings/rules/bounce-limit", url.Values{"value": {"9"}}, "settings set"},
-		"POST /settings/sender":                            {"/settings/sender", url.Values{"sender-name": {"N"}}, "settings set sender-name N"},
+		"POST /settings/sender":                            {"/settings/sender", url.Values{"sender-name": {"N"}}, "settings set"},
 		"POST /settings/types":                             {"/settings/types", url.Values{"name.en": {"News"}}, "type create"},
 		"POST /settings/types/{key}/{action}":              {"/settings/types/news/rename", url.Values{"name.en": {"Newer"}}, "type rename"},
 		"POST /settings/terms/{vocabulary}":                {"/settings/terms/purpose", url.Values{"name.en": {"Events"}}, "term create"},

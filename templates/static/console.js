@@ -20,10 +20,14 @@ for (const section of document.querySelectorAll("[data-events]")) {
 }
 
 // Where one is shows, also where the ways are wider than the screen.
-for (const way of document.querySelectorAll(".tabs, .top nav")) {
-  const current = way.querySelector("[aria-current]");
-  if (current) way.scrollLeft = current.offsetLeft - way.offsetLeft - (way.clientWidth - current.offsetWidth) / 2;
-}
+const showWhere = () => {
+  for (const way of document.querySelectorAll(".tabs, .top nav")) {
+    const current = way.querySelector("[aria-current]");
+    if (current) way.scrollLeft = current.offsetLeft - way.offsetLeft - (way.clientWidth - current.offsetWidth) / 2;
+  }
+};
+showWhere();
+window.addEventListener("resize", showWhere);
 
 // What was done is told once, not again by each reload.
 const here = new URL(location.href);
