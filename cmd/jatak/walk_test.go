@@ -115,6 +115,7 @@ func walkToTheReport(t *testing.T, lang string) {
 	w.look("content-empty")
 	w.fill(w.say("console.composer.subject"), "Årets høst er ristet")
 	w.write("# Hej {{ contact.first_name }}\n\nÅrets høst er ristet. [Smag den](https://shop.example/smag) på fredag.\n")
+	w.sees("Hej Anna") // the preview follows
 	w.look("content")
 	w.press(w.say("console.composer.next"))
 	w.sees(w.say("console.composer.ready"))
