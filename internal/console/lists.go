@@ -187,6 +187,9 @@ func (s *site) showList(w http.ResponseWriter, r *http.Request, status int, prob
 		}
 	}
 	if partial(r) {
+		if !p.Live { // the whole page has more to say then
+			w.Header().Set("HX-Refresh", "true")
+		}
 		s.fragment(w, r, http.StatusOK, "list", "progress", p)
 		return
 	}

@@ -145,7 +145,7 @@ func TestPrivacyIsAskedAboutFirst(t *testing.T) {
 	check := func(state string) {
 		t.Helper()
 		effect := b.do("GET", "/settings/privacy/effect?to=on", nil).Body.String()
-		if !strings.Contains(effect, "2 people who would be mailed now would be held back.") || !strings.Contains(effect, o.words.ReasonText("en", gating.NoConsent)+": 2") {
+		if !strings.Contains(effect, "2 people who would be mailed now would be kept back.") || !strings.Contains(effect, o.words.ReasonText("en", gating.NoConsent)+": 2") {
 			t.Errorf("while it is %s: %s", state, effect)
 		}
 	}
@@ -440,6 +440,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /contacts/{id}/erase":                        {"/contacts/2/erase", url.Values{"number": {"2"}}, "contact erase"},
 		"POST /contacts/{id}/emarketing":                   {"/contacts/1/emarketing", url.Values{"on": {"1"}, "reason": {"asked"}}, "contact emarketing"},
 		"POST /settings/rules/{name}":                      {"/settings/rules/bounce-limit", url.Values{"value": {"9"}}, "settings set"},
+		"POST /settings/sender":                            {"/settings/sender", url.Values{"sender-name": {"N"}}, "settings set"},
 		"POST /settings/types":                             {"/settings/types", url.Values{"name.en": {"Offers"}}, "type create"},
 		"POST /settings/types/{key}/{action}":              {"/settings/types/news/rename", url.Values{"name.en": {"Newer"}}, "type rename"},
 		"POST /settings/terms/{vocabulary}":                {"/settings/terms/purpose", url.Values{"name.en": {"Events"}}, "term create"},
@@ -932,7 +933,7 @@ func TestSettingsInABrowser(t *testing.T) {
 	// Asking about privacy counts by itself.
 	b.do(chromedp.Navigate(b.url+"/settings/rules/emarketing-privacy"), chromedp.Click(chromedp.CSS(`input[value=on]`)), chromedp.Click(chromedp.CSS("button.main")),
 		chromedp.WaitVisible(chromedp.CSS(`[hx-get] table`)))
-	b.says("2 people who would be mailed now would be held back.")
+	b.says("2 people who would be mailed now would be kept back.")
 	// A test that a worker has done shows without a reload.
 	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy`)))
 	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, time.Now())
