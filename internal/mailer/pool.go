@@ -65,6 +65,8 @@ type relayState struct {
 	downUntil time.Time
 	fullUntil time.Time // other processes have the connections
 	cause     error     // of the last failure
+	lost      int       // connections, since the log has told of it
+	told      time.Time // of connections that were lost
 	reported  bool      // the log says that it cannot be reached
 }
 
@@ -271,12 +273,20 @@ func (p *Pool) connect(r *relayState) {
 	if err != nil {
 		return
 	}
-	if p.options.Slots != nil {
-		defer p.options.Slots.Release(r.name)
-	}
 	c := newConnection(client, r)
 	err = p.converse(c)
+	if err == nil {
+		c.quit()
+	} else {
+		p.tellLost(r, err)
+		_ = client.Close()
+	}
+	// Before it makes room: whoever opens the next one asks for its place.
+	if p.options.Slots != nil {
+		p.options.Slots.Release(r.name)
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !c.leaving {
 		r.open.Add(-1)
 	}
@@ -287,13 +297,20 @@ func (p *Pool) connect(r *relayState) {
 		}
 	}
 	p.changed()
-	p.mu.Unlock()
-	if err != nil {
-		p.options.Log.Debug("a connection ended", "relay", r.name, "error", err)
-		_ = client.Close()
-		return
+}
+
+// lostEvery is how often the log tells of a relay's lost connections.
+const lostEvery = 10 * time.Second
+
+// tellLost tells that connections were lost, now and then: a relay may cut each.
+func (p *Pool) tellLost(r *relayState, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.lost++
+	if now := time.Now(); now.Sub(r.told) >= lostEvery {
+		p.options.Log.Warn("connections to a relay were lost", "relay", r.name, "connections", r.lost, "error", err)
+		r.lost, r.told = 0, now
 	}
-	c.quit()
 }
 
 // dial opens a connection, if the other processes leave one.
