@@ -35,6 +35,10 @@ func (deaf) LookupTXT(_ context.Context, name string) ([]string, error) {
 	switch name {
 	case "jatak.example.":
 		return []string{"v=spf1 +all"}, nil
+	case "narrow.example.":
+		return []string{"v=spf1 include:provider.example -all"}, nil
+	case "provider.example.":
+		return []string{"v=spf1 ip4:198.51.100.0/24 -all"}, nil
 	case "_dmarc.jatak.example.":
 		return nil, errors.New("i/o timeout")
 	}
@@ -577,7 +581,7 @@ func TestRelaysAndDomains(t *testing.T) {
 	if err == nil {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
 			Relays:  []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "u" + nasty, Connections: 20}},
-			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}}})
+			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}, {Domain: "narrow.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}}})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -619,6 +623,12 @@ func TestRelaysAndDomains(t *testing.T) {
 	}
 	if !strings.Contains(page, "p=AAAA") || !strings.Contains(page, "v=spf1 a:mail.example ~all") {
 		t.Error("the page does not say what to publish")
+	}
+	page = b.do("GET", "/settings/domains/narrow.example", nil).Body.String()
+	for _, want := range []string{o.words.Text("en", "console.dns.state.uncovered"), "mail.example (192.0.2.7)", "<code>a:mail.example</code>", "v=spf1 a:mail.example include:provider.example -all"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of a domain whose SPF record does not cover the relay lacks %q: %s", want, page)
+		}
 	}
 	if w := b.do("GET", "/settings/domains/internal.example", nil); w.Code != http.StatusNotFound {
 		t.Errorf("another's domain answers %d", w.Code)
@@ -931,7 +941,7 @@ func TestSettingsInABrowser(t *testing.T) {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
 			Relays: []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "jatak", Connections: 20},
 				{Name: "backup.example:465", Host: "backup.example", Encryption: "tls", Connections: 10}},
-			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=" + strings.Repeat("AbCd", 80)}}})
+			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=" + strings.Repeat("AbCd", 80)}, {Domain: "narrow.example", Selector: "j1", Record: "v=DKIM1; p=AbCd"}}})
 	}
 	if err == nil {
 		err = o.db.CreateType(t.Context(), contact.NewType{Key: "news", Names: map[string]string{"en": "News", "da": "Nyheder"}}, "test", now)
@@ -982,7 +992,7 @@ func TestSettingsInABrowser(t *testing.T) {
 	}
 	b.do(chromedp.Navigate(b.url+"/upgrade"), chromedp.Click(chromedp.CSS(`form[action$="/try"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice.info`)))
 	for _, path := range []string{"/settings", "/settings/rules/emarketing-privacy", "/settings/rules/confirm-sources", "/settings/rules/bounce-limit", "/settings/privacy/effect?to=on", "/settings/types",
-		"/settings/terms", "/settings/wording", "/settings/relays?kind=destination&name=kommuner", "/settings/domains", "/settings/domains/jatak.example", "/settings/look?colour=%23ffcc00",
+		"/settings/terms", "/settings/wording", "/settings/relays?kind=destination&name=kommuner", "/settings/domains", "/settings/domains/jatak.example", "/settings/domains/narrow.example", "/settings/look?colour=%23ffcc00",
 		"/settings/look/words", "/settings/users", "/account", "/audit", "/upgrade", "/upgrade/links"} {
 		b.inspect(path)
 	}
