@@ -47,6 +47,7 @@ type contactsPage struct {
 	Found      []contact.Contact
 	Next       contact.ID // 0 when there are no more
 	Asked, Odd bool
+	None       bool // nobody is on file yet
 }
 
 const (
@@ -91,6 +92,14 @@ func (s *site) search(w http.ResponseWriter, r *http.Request, query, after strin
 			p.Found = p.Found[:mostFound]
 			p.Next = p.Found[mostFound-1].ID
 		}
+	}
+	if len(p.Found) == 0 {
+		has, err := s.Store.HasContacts(r.Context())
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		p.None = !has
 	}
 	s.show(w, r, http.StatusOK, "contacts", "contacts", "", p)
 }

@@ -188,8 +188,9 @@ func (s *site) moment(c campaign.Campaign) (*moment, error) {
 // news is what a page of a campaign under way is told: parts of it by their id,
 // those that have changed.
 type news struct {
-	Ended bool              `json:"ended"`
-	Parts map[string]string `json:"parts"`
+	Launched bool              `json:"launched"`
+	Ended    bool              `json:"ended"`
+	Parts    map[string]string `json:"parts"`
 }
 
 // liveParts are the parts of the page that change while a campaign runs.
@@ -230,7 +231,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 
 // tell writes the parts that have changed since they were told last.
 func (s *site) tell(w http.ResponseWriter, r *http.Request, m *moment, told map[string]string) bool {
-	n := news{Ended: m.Campaign.State.Ended(), Parts: map[string]string{}}
+	n := news{Launched: !m.Campaign.Launched.IsZero(), Ended: m.Campaign.State.Ended(), Parts: map[string]string{}}
 	page := s.page(r, "campaigns", "", s.livePage(r, m))
 	for _, part := range liveParts() {
 		var b bytes.Buffer

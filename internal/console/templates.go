@@ -27,13 +27,22 @@ type newPage struct {
 
 func (s *site) startingPoints(r *http.Request) (p newPage, err error) {
 	for i, c := range s.Starters {
-		p.Starters = append(p.Starters, startingPoint{fmt.Sprint("starter:", i), c.Name, strings.Join(c.Languages(), ", "), string(c.Class)})
+		p.Starters = append(p.Starters, startingPoint{fmt.Sprint("starter:", i), c.Name, s.languageList(r, c), string(c.Class)})
 	}
 	stored, err := s.Store.Templates(r.Context())
 	for _, t := range stored {
-		p.Templates = append(p.Templates, startingPoint{fmt.Sprint("template:", t.ID), t.Content.Name, strings.Join(t.Content.Languages(), ", "), ""})
+		p.Templates = append(p.Templates, startingPoint{fmt.Sprint("template:", t.ID), t.Content.Name, s.languageList(r, t.Content), ""})
 	}
 	return p, err
+}
+
+// languageList names the languages that a mail is written in.
+func (s *site) languageList(r *http.Request, c campaign.Content) string {
+	var names []string
+	for _, lang := range c.Languages() {
+		names = append(names, s.Templates.LanguageName(s.lang(r), lang))
+	}
+	return strings.Join(names, ", ")
 }
 
 // mostOld is how many campaigns are offered to be copied.
@@ -81,12 +90,14 @@ func (s *site) begin(r *http.Request, from string) (c campaign.Content, err erro
 	}
 	switch kind {
 	case "blank":
-		return s.blank(r), nil
+		c = s.blank(r)
+		return c, s.sign(r, &c)
 	case "starter":
 		if id < 0 || int(id) >= len(s.Starters) {
 			return c, errNoStart
 		}
-		return s.Starters[id].Clone(), nil
+		c = s.Starters[id].Clone()
+		return c, s.sign(r, &c)
 	case "template", "campaign":
 		d, err := s.Store.Draft(r.Context(), campaign.DraftRef{Template: kind == "template", ID: id})
 		if errors.Is(err, campaign.ErrNotFound) {
@@ -100,7 +111,7 @@ func (s *site) begin(r *http.Request, from string) (c campaign.Content, err erro
 // createCampaign keeps a draft at once, so that nothing is lost from here on.
 func (s *site) createCampaign(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	from, name := r.PostForm.Get("from"), strings.TrimSpace(r.PostForm.Get("name"))
@@ -149,7 +160,7 @@ func (s *site) templates(w http.ResponseWriter, r *http.Request) {
 	}
 	var rows []templateRow
 	for _, t := range list {
-		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: strings.Join(t.Content.Languages(), ", "), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
+		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: s.languageList(r, t.Content), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
 			Subject: t.Content.Variants[variantOf(t.Content, "")].Subject}
 		rows = append(rows, row)
 	}
@@ -230,7 +241,7 @@ func (s *site) createTemplate(w http.ResponseWriter, r *http.Request) {
 		s.showNewTemplate(w, r, http.StatusRequestEntityTooLarge, s.text(r, "console.composer.large"), "")
 		return
 	case err != nil:
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	if r.MultipartForm != nil {
@@ -245,7 +256,10 @@ func (s *site) createTemplate(w http.ResponseWriter, r *http.Request) {
 			refuse(problem)
 			return
 		}
-		content = s.blank(r)
+		if content, err = s.begin(r, "blank"); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		v := campaign.Variant{HTML: source}
 		if extension := strings.ToLower(path.Ext(fileName)); extension == ".md" || extension == ".markdown" {
 			v = campaign.Variant{Markdown: source}
