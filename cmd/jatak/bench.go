@@ -17,10 +17,11 @@ import (
 )
 
 type benchCommand struct {
-	Send   benchSendCommand   `cmd:"" help:"Mails a second, from launch to finished, against Postfix's own source."`
-	Portal benchPortalCommand `cmd:"" help:"One-click unsubscribes a second, each durable."`
-	Gate   benchGateCommand   `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
-	People benchPeopleCommand `cmd:"" help:"Searching and counting a large number of contacts, in milliseconds."`
+	Send    benchSendCommand    `cmd:"" help:"Mails a second, from launch to finished, against Postfix's own source."`
+	Portal  benchPortalCommand  `cmd:"" help:"One-click unsubscribes a second, each durable."`
+	Gate    benchGateCommand    `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
+	People  benchPeopleCommand  `cmd:"" help:"Searching and counting a large number of contacts, in milliseconds."`
+	Console benchConsoleCommand `cmd:"" help:"How long each page of the console takes with a large number of contacts, in milliseconds."`
 }
 
 type benchGateCommand struct {

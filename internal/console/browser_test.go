@@ -72,6 +72,10 @@ func (o *office) open() *tab {
 		cancel()
 		_ = os.RemoveAll(profile)
 	})
+	// The browser lives as long as the context of its first step.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
 	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		URL: "http://console.example", Resolver: deaf{}, Upgrades: o})
 	if err != nil {
