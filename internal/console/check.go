@@ -161,7 +161,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		return
 	}
 	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String()}
-	j, err := s.gateOf(r, c, gateLife, patience)
+	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -290,7 +290,7 @@ func (s *site) launch(w http.ResponseWriter, r *http.Request) {
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
 		return
 	}
-	j, err := s.gateOf(r, c, launchLife, patience)
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return

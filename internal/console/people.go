@@ -188,7 +188,7 @@ func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 }
 
 func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
-	j, err := s.gateOf(r, c, launchLife, patience)
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -243,6 +243,8 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 		head[i] = s.text(r, key)
 	}
 	out.row(head...)
+	out.w.Flush() // it begins at once, however long the first is looked for
+	_ = http.NewResponseController(w).Flush()
 	if err := s.writePeople(r, out, c, f, ledger, judged); err != nil {
 		// Half a file has left: the connection breaks, so that it is not taken for a
 		// whole one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,7 +108,7 @@ const domainOf = `coalesce(split_part(c.address, '@', 2), '')`
 // Deferrals returns where a campaign's mails have to wait: by destination
 // domain, the most first.
 func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
-	return db.troubles(ctx, `
+	return readTroubles(ctx, db.pool, `
 		SELECT `+domainOf+`, coalesce((array_agg(d.code ORDER BY d.changed_at DESC))[1], 0), coalesce((array_agg(d.enhanced ORDER BY d.changed_at DESC))[1], ''),
 			coalesce((array_agg(d.reply ORDER BY d.changed_at DESC))[1], ''), count(*), min(d.next_attempt_at)
 		FROM delivery d JOIN contact c ON c.id = d.contact_id
@@ -117,14 +118,18 @@ func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campai
 // Failures returns why a campaign's mails failed: by reply code, the newest
 // first.
 func (db *DB) Failures(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
-	return db.troubles(ctx, `
+	return readFailures(ctx, db.pool, id, most)
+}
+
+func readFailures(ctx context.Context, from asker, id campaign.ID, most int) ([]campaign.Trouble, error) {
+	return readTroubles(ctx, from, `
 		SELECT '', coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce((array_agg(d.reply ORDER BY d.changed_at DESC))[1], ''),
 			count(*), max(d.changed_at)
 		FROM delivery d WHERE d.campaign_id = $1 AND d.state = 'failed' GROUP BY d.code, d.enhanced ORDER BY 6 DESC LIMIT $2`, id, most)
 }
 
-func (db *DB) troubles(ctx context.Context, query string, args ...any) ([]campaign.Trouble, error) {
-	rows, err := db.pool.Query(ctx, query, args...)
+func readTroubles(ctx context.Context, from asker, query string, args ...any) ([]campaign.Trouble, error) {
+	rows, err := from.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read what went wrong: %w", err)
 	}
@@ -157,80 +162,30 @@ func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.
 	return counts, nil
 }
 
-// mostDomains is how many destination domains a breakdown tells apart.
-const mostDomains = 12
-
-// Breakdown returns a campaign's books in parts, all of one moment.
-func (db *DB) Breakdown(ctx context.Context, id campaign.ID) (b campaign.Breakdown, err error) {
-	if b.Report, err = db.Books(ctx, id); err != nil {
-		return b, err
-	}
-	if b.Hours, err = db.hours(ctx, id); err != nil {
-		return b, fmt.Errorf("read the hours of campaign %d: %w", id, err)
-	}
-	for _, h := range b.Hours {
-		b.Withdrawn += h.Withdrawn
-	}
-	rows, err := db.pool.Query(ctx, `
-		SELECT grouping(domain), coalesce(domain, language, ''), sum(n), sum(n) FILTER (WHERE state = 'sent'), sum(n) FILTER (WHERE state = 'failed'),
-			sum(n) FILTER (WHERE state IN ('pending', 'sending', 'deferred')), sum(n) FILTER (WHERE state = 'in_doubt'),
-			sum(n) FILTER (WHERE state = 'cancelled'), sum(n) FILTER (WHERE state = 'blocked')
-		FROM (
-			SELECT `+domainOf+` AS domain, c.language, d.state, count(*) AS n
-			FROM delivery d JOIN contact c ON c.id = d.contact_id WHERE d.campaign_id = $1 GROUP BY 1, 2, 3) part
-		GROUP BY GROUPING SETS ((domain), (language)) ORDER BY 1, 3 DESC, 2`, id)
-	if err != nil {
-		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
-	}
-	var byLanguage int
-	var s campaign.Slice
-	var sent, failed, open, doubt, cancelled, blocked *int64
-	_, err = pgx.ForEachRow(rows, []any{&byLanguage, &s.Name, &s.All, &sent, &failed, &open, &doubt, &cancelled, &blocked}, func() error {
-		s.Sent, s.Failed, s.Open, s.InDoubt, s.Cancelled, s.Blocked = orNone(sent), orNone(failed), orNone(open), orNone(doubt), orNone(cancelled), orNone(blocked)
-		switch {
-		case byLanguage == 1:
-			b.Languages = append(b.Languages, s)
-		case len(b.Domains) < mostDomains:
-			b.Domains = append(b.Domains, s)
-		default:
-			b.Others.Add(s)
-		}
-		return nil
-	})
-	if err != nil {
-		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
-	}
-	return b, nil
-}
-
-func orNone(n *int64) int64 {
-	if n == nil {
-		return 0
-	}
-	return *n
-}
-
-func (db *DB) hours(ctx context.Context, id campaign.ID) ([]campaign.Hour, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT coalesce(d.hour, w.hour), coalesce(d.sent, 0), coalesce(d.failed, 0), coalesce(w.n, 0)
-		FROM (
-			SELECT date_trunc('hour', changed_at) AS hour, count(*) FILTER (WHERE state = 'sent') AS sent, count(*) FILTER (WHERE state = 'failed') AS failed
-			FROM delivery WHERE campaign_id = $1 AND state IN ('sent', 'failed') GROUP BY 1) d
-		FULL JOIN (
-			SELECT date_trunc('hour', at) AS hour, count(*) AS n
-			FROM consent_event WHERE campaign_id = $1 AND to_basis = 'withdrawn' GROUP BY 1) w ON w.hour = d.hour
-		ORDER BY 1`, id)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h campaign.Hour, err error) {
-		return h, row.Scan(&h.At, &h.Sent, &h.Failed, &h.Withdrawn)
-	})
-}
+// bookedPortion is how many people are read at a time where all are wanted: the
+// books are walked in their order then, and never sorted.
+const bookedPortion = 2000
 
 // BookedPeople streams people of a campaign's books with what became of their
 // mail, in the order of planning, after a position; most 0 is all of them.
 func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error] {
+	if most > 0 {
+		return db.bookedPeople(ctx, id, f, after, most)
+	}
+	return func(yield func(campaign.BookedPerson, error) bool) {
+		for read := bookedPortion; read == bookedPortion; {
+			read = 0
+			for p, err := range db.bookedPeople(ctx, id, f, after, bookedPortion) {
+				if !yield(p, err) || err != nil {
+					return
+				}
+				read, after = read+1, p.Position
+			}
+		}
+	}
+}
+
+func (db *DB) bookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error] {
 	args := []any{id, after.Batch, after.Contact}
 	var conditions strings.Builder
 	add := func(condition string, value any) {
@@ -246,28 +201,28 @@ func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.Booki
 	if f.Code != 0 {
 		add("d.code = $%d", f.Code)
 	}
-	if f.Domain != "" {
-		condition := "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $%d"
-		if db.isSmallDomain(ctx, f.Domain) {
-			// Looked up one by one: the books need not be walked for them.
-			condition = "d.contact_id = ANY (ARRAY(SELECT id FROM contact WHERE address IS NOT NULL AND split_part(address, '@', 2) = $%d))"
+	// Where they are few they are looked up one by one: the books need not be
+	// walked for them.
+	addPeople := func(are string, value any) {
+		if db.areFew(ctx, are, value) {
+			are = "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE " + are + "))"
 		}
-		add(condition, f.Domain)
+		add(strings.ReplaceAll(are, "$1", "$%[1]d"), value)
 	}
-	if f.Language == "-" {
-		f.Language = ""
-		add("c.language = $%d", "")
+	if f.Domain != "" {
+		addPeople("c.address IS NOT NULL AND split_part(c.address, '@', 2) = $1", f.Domain)
 	}
-	if f.Language != "" {
-		add("c.language = $%d", f.Language)
+	switch f.Language {
+	case "":
+	case "-":
+		addPeople("c.language = $1", "")
+	default:
+		addPeople("c.language = $1", f.Language)
 	}
 	if f.Withdrawn {
-		conditions.WriteString(" AND d.contact_id IN (SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $1 AND v.to_basis = 'withdrawn')")
+		conditions.WriteString(" AND d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $1 AND v.to_basis = 'withdrawn'))")
 	}
-	limit := ""
-	if most > 0 {
-		limit = fmt.Sprintf(" LIMIT %d", most)
-	}
+	args = append(args, most)
 	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (p campaign.BookedPerson, err error) {
 		err = rows.Scan(&p.ID, &p.Email, &p.FirstName, &p.LastName, &p.Company, &p.Language, &p.State, &p.Reason, &p.At,
 			&p.Code, &p.Enhanced, &p.Reply, &p.Position.Batch)
@@ -278,16 +233,15 @@ func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.Booki
 			coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
 		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
 		WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($2, $3)`+conditions.String()+`
-		ORDER BY d.batch, d.contact_id`+limit, args...)
+		ORDER BY d.batch, d.contact_id LIMIT $`+strconv.Itoa(len(args)), args...)
 }
 
-// isSmallDomain reports whether few contacts have an address in a domain. An error
-// is met again by whoever asked.
-func (db *DB) isSmallDomain(ctx context.Context, domain string) bool {
+// areFew reports whether few contacts meet a condition that an index covers. An
+// error is met again by whoever asked.
+func (db *DB) areFew(ctx context.Context, are string, value any) bool {
 	const few = 20_000
 	n := few + 1
-	_ = db.pool.QueryRow(ctx, `
-		SELECT count(*) FROM (SELECT FROM contact WHERE address IS NOT NULL AND split_part(address, '@', 2) = $1 LIMIT $2) c`, domain, few+1).Scan(&n)
+	_ = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM contact c WHERE `+are+` LIMIT $2) some`, value, few+1).Scan(&n)
 	return n <= few
 }
 
