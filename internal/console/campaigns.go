@@ -32,7 +32,11 @@ type campaignStore interface {
 	Account(ctx context.Context, id campaign.ID, now time.Time) (campaign.Account, error)
 	KeptAccounts(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Account, error)
 	Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]int64, error)
-	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error]
+	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error]
+	// BookedPage walks for about as long as it may; more says that it has not come
+	// to the end.
+	BookedPage(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int, patience time.Duration) (
+		list []campaign.BookedPerson, next campaign.Position, more bool, err error)
 	NoteExport(ctx context.Context, id campaign.ID, actor, what string, now time.Time) error
 	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
 	ContactsOnFile(ctx context.Context) (int64, error)

@@ -103,7 +103,7 @@ func TestKeptAccountGoesWhenTheLedgerChanges(t *testing.T) {
 
 	var erased contact.ID
 	off := false
-	for p, err := range db.BookedPeople(t.Context(), id, campaign.BookingFilter{State: campaign.Sent}, campaign.Position{}, 2) {
+	for p, err := range db.BookedPeople(t.Context(), id, campaign.BookingFilter{State: campaign.Sent}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +115,7 @@ func TestKeptAccountGoesWhenTheLedgerChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		break
 	}
 	later := account(t, db, id)
 	if later.Withdrawn != before.Withdrawn+1 || later.Hours[len(later.Hours)-1].Withdrawn != 1 || !isKept(t, db, id) {
@@ -180,5 +181,60 @@ func TestHistoryIsMadeUp(t *testing.T) {
 	actors, err := db.Actors(t.Context())
 	if err != nil || refused != 10 || len(actors) != 17 {
 		t.Errorf("%d refused rows, %d actors, %v", refused, len(actors), err)
+	}
+}
+
+func TestPagesOfTheBooksHoldEverybodyOnce(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	people(t, db, crowd(1200)...)
+	id := newCampaign(t, db, "").ID
+	if err := db.SampleBooks(t.Context(), postgres.SampleCampaign{ID: id, People: 1200, Launched: noon, Ended: true, Batch: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SampleHistory(t.Context(), 10, "is", noon); err != nil { // contact 17 has a language of its own
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		filter  campaign.BookingFilter
+		walks   bool // it takes several looks
+		nobody  bool
+		patient bool
+	}{
+		{filter: campaign.BookingFilter{}, walks: true},
+		{filter: campaign.BookingFilter{State: campaign.Failed}, walks: true},
+		{filter: campaign.BookingFilter{State: campaign.Failed}, walks: true, patient: true},
+		{filter: campaign.BookingFilter{State: campaign.Blocked, Reason: gating.NoConsent}, walks: true},
+		{filter: campaign.BookingFilter{State: campaign.Failed, Code: 599}, walks: true, nobody: true},
+		{filter: campaign.BookingFilter{State: campaign.Failed, Code: 599}, nobody: true, patient: true},
+		{filter: campaign.BookingFilter{Language: "is"}},
+		{filter: campaign.BookingFilter{Language: "-"}, nobody: true},
+		{filter: campaign.BookingFilter{Domain: "example.org"}, walks: true},
+		{filter: campaign.BookingFilter{Withdrawn: true}},
+	} {
+		var want, got []contact.ID
+		for p, err := range db.BookedPeople(t.Context(), id, test.filter) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, p.ID)
+		}
+		patience, looks := time.Duration(0), 0
+		if test.patient {
+			patience = time.Minute
+		}
+		for after, more := (campaign.Position{}), true; more; looks++ {
+			var list []campaign.BookedPerson
+			var err error
+			if list, after, more, err = db.BookedPage(t.Context(), id, test.filter, after, 20, patience); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range list {
+				got = append(got, p.ID)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" || test.nobody != (len(want) == 0) || test.walks != (looks > 1) {
+			t.Errorf("%+v: %d people in %d looks; the pages differ from the list:\n%s", test, len(want), looks, diff)
+		}
 	}
 }

@@ -63,7 +63,7 @@ func conditionText(c contact.Condition, add func(any) string) string {
 			of.Op = contact.OpContains
 		}
 		return negated(c.Op == contact.OpIsNot || c.Op == contact.OpContainsNot,
-			"coalesce(c.company_id IN (SELECT fc.id FROM company fc WHERE "+textCondition("lower(fc.name)", of, add)+"), false)")
+			"EXISTS (SELECT FROM company fc WHERE fc.id = c.company_id AND "+textCondition("lower(fc.name)", of, add)+")")
 	case contact.FieldLanguage:
 		p := add(strings.ToLower(c.Value))
 		return negated(c.Op == contact.OpIsNot, "(c.language = "+p+" OR c.language LIKE "+p+" || '-%')")
@@ -86,7 +86,7 @@ func conditionText(c contact.Condition, add func(any) string) string {
 	case contact.FieldConsentExpires:
 		return dateCondition(expiry, c, add)
 	case contact.FieldCompanyNoMailings:
-		return negated(c.Op == contact.OpNo, "coalesce(c.company_id IN (SELECT fc.id FROM company fc WHERE fc.no_mailings), false)")
+		return negated(c.Op == contact.OpNo, "EXISTS (SELECT FROM company fc WHERE fc.id = c.company_id AND fc.no_mailings)")
 	case contact.FieldCampaign:
 		id, _ := strconv.ParseInt(c.Value, 10, 64)
 		return negated(c.Op == contact.OpNotSent,

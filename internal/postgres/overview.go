@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,20 +164,130 @@ func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.
 	return counts, nil
 }
 
-// bookedPortion is how many people are read at a time where all are wanted: the
-// books are walked in their order then, and never sorted.
-const bookedPortion = 2000
+// booking is a look for people in a campaign's books.
+type booking struct {
+	id         campaign.ID
+	conditions strings.Builder
+	args       []any // the first three are the campaign and the position
+	few        bool  // it finds people by themselves, and does not walk the books
+}
 
-// BookedPeople streams people of a campaign's books with what became of their
-// mail, in the order of planning, after a position; most 0 is all of them.
-func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error] {
-	if most > 0 {
-		return db.bookedPeople(ctx, id, f, after, most)
+// bookingOf prepares a look for those whom a filter picks.
+func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingFilter) *booking {
+	b := &booking{id: id, args: []any{id, nil, nil}}
+	if f.State != "" {
+		b.add("d.state = $", f.State)
 	}
+	if f.Reason != "" {
+		b.add("d.reason = $", f.Reason)
+	}
+	if f.Code != 0 {
+		b.add("d.code = $", f.Code)
+	}
+	if f.Domain != "" {
+		b.addPeople(ctx, db, "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $", f.Domain)
+	}
+	switch f.Language {
+	case "":
+	case "-":
+		b.addPeople(ctx, db, "c.language = $", "")
+	default:
+		b.addPeople(ctx, db, "c.language = $", f.Language)
+	}
+	if f.Withdrawn {
+		b.few = true
+		b.add("d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
+	}
+	return b
+}
+
+// add adds a condition on a value, which it calls $.
+func (b *booking) add(condition string, value any) {
+	b.args = append(b.args, value)
+	b.conditions.WriteString(" AND " + strings.ReplaceAll(condition, "$", "$"+strconv.Itoa(len(b.args))))
+}
+
+// addPeople adds a condition on contacts. Where they are few they are looked up
+// one by one: the books need not be walked for them.
+func (b *booking) addPeople(ctx context.Context, db *DB, are string, value any) {
+	if db.areFew(ctx, strings.ReplaceAll(are, "$", "$1"), value) {
+		b.few = true
+		are = "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE " + are + "))"
+	}
+	b.add(are, value)
+}
+
+// read streams people after a position in batches up to the last, at most so
+// many.
+func (b *booking) read(ctx context.Context, db *DB, after campaign.Position, last, most int) iter.Seq2[campaign.BookedPerson, error] {
+	args := append(slices.Clone(b.args), last, most)
+	args[1], args[2] = after.Batch, after.Contact
+	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (p campaign.BookedPerson, err error) {
+		err = rows.Scan(&p.ID, &p.Email, &p.FirstName, &p.LastName, &p.Company, &p.Language, &p.State, &p.Reason, &p.At,
+			&p.Code, &p.Enhanced, &p.Reply, &p.Position.Batch)
+		p.Position.Contact = p.ID
+		return p, err
+	}, fmt.Sprintf(`
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, d.state, d.reason, d.changed_at,
+			coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
+		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
+		WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($2, $3) AND d.batch <= $%d%s
+		ORDER BY d.batch, d.contact_id LIMIT $%d`, len(args)-1, b.conditions.String(), len(args)), args...)
+}
+
+// Bounds of walking through the books.
+const (
+	firstBatches  = 20   // that are looked through at first
+	mostBatches   = 320  // at a time
+	bookedPortion = 2000 // people that are read at a time where all are wanted
+)
+
+// BookedPage returns people of a campaign's books with what became of their mail,
+// in the order of planning, after a position, at most so many. It walks for about
+// as long as it may: more says that it has not come to the end, next is where to
+// go on.
+func (db *DB) BookedPage(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int, patience time.Duration) (
+	list []campaign.BookedPerson, next campaign.Position, more bool, err error) {
+	until := time.Now().Add(patience)
+	b := db.bookingOf(ctx, id, f)
+	var end int
+	if err := db.pool.QueryRow(ctx, `SELECT batches FROM campaign WHERE id = $1`, id).Scan(&end); err != nil {
+		return nil, after, false, fmt.Errorf("read the people of campaign %d: %w", id, err)
+	}
+	batches := firstBatches
+	for next = after; ; batches = min(2*batches, mostBatches) {
+		last := next.Batch + batches
+		if b.few {
+			last = end
+		}
+		for p, err := range b.read(ctx, db, next, last, most-len(list)) {
+			if err != nil {
+				return nil, after, false, err
+			}
+			list = append(list, p)
+		}
+		if len(list) == most {
+			return list, list[most-1].Position, true, nil
+		}
+		if last >= end {
+			return list, next, false, nil
+		}
+		if next = (campaign.Position{Batch: last, Contact: math.MaxInt64}); !time.Now().Before(until) {
+			return list, next, true, nil
+		}
+	}
+}
+
+// BookedPeople streams all people of a campaign's books whom a filter picks, in
+// the order of planning. It reads them in portions, each of a moment of its own,
+// so that the first come at once.
+func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error] {
 	return func(yield func(campaign.BookedPerson, error) bool) {
+		b := db.bookingOf(ctx, id, f)
+		var after campaign.Position
 		for read := bookedPortion; read == bookedPortion; {
 			read = 0
-			for p, err := range db.bookedPeople(ctx, id, f, after, bookedPortion) {
+			for p, err := range b.read(ctx, db, after, math.MaxInt32, bookedPortion) {
 				if !yield(p, err) || err != nil {
 					return
 				}
@@ -185,63 +297,12 @@ func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.Booki
 	}
 }
 
-func (db *DB) bookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error] {
-	args := []any{id, after.Batch, after.Contact}
-	var conditions strings.Builder
-	add := func(condition string, value any) {
-		args = append(args, value)
-		fmt.Fprintf(&conditions, " AND "+condition, len(args))
-	}
-	if f.State != "" {
-		add("d.state = $%d", f.State)
-	}
-	if f.Reason != "" {
-		add("d.reason = $%d", f.Reason)
-	}
-	if f.Code != 0 {
-		add("d.code = $%d", f.Code)
-	}
-	// Where they are few they are looked up one by one: the books need not be
-	// walked for them.
-	addPeople := func(are string, value any) {
-		if db.areFew(ctx, are, value) {
-			are = "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE " + are + "))"
-		}
-		add(strings.ReplaceAll(are, "$1", "$%[1]d"), value)
-	}
-	if f.Domain != "" {
-		addPeople("c.address IS NOT NULL AND split_part(c.address, '@', 2) = $1", f.Domain)
-	}
-	switch f.Language {
-	case "":
-	case "-":
-		addPeople("c.language = $1", "")
-	default:
-		addPeople("c.language = $1", f.Language)
-	}
-	if f.Withdrawn {
-		conditions.WriteString(" AND d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $1 AND v.to_basis = 'withdrawn'))")
-	}
-	args = append(args, most)
-	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (p campaign.BookedPerson, err error) {
-		err = rows.Scan(&p.ID, &p.Email, &p.FirstName, &p.LastName, &p.Company, &p.Language, &p.State, &p.Reason, &p.At,
-			&p.Code, &p.Enhanced, &p.Reply, &p.Position.Batch)
-		p.Position.Contact = p.ID
-		return p, err
-	}, `
-		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, d.state, d.reason, d.changed_at,
-			coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
-		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
-		WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($2, $3)`+conditions.String()+`
-		ORDER BY d.batch, d.contact_id LIMIT $`+strconv.Itoa(len(args)), args...)
-}
-
 // areFew reports whether few contacts meet a condition that an index covers. An
 // error is met again by whoever asked.
 func (db *DB) areFew(ctx context.Context, are string, value any) bool {
 	const few = 20_000
 	n := few + 1
-	_ = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM contact c WHERE `+are+` LIMIT $2) some`, value, few+1).Scan(&n)
+	_ = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM contact c WHERE `+are+` LIMIT $2) c`, value, few+1).Scan(&n)
 	return n <= few
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -18,10 +19,8 @@ type SampleCampaign struct {
 	// Ended: everybody has an outcome. Else half of the batches are still to be
 	// sent, and some of the others' mails wait.
 	Ended bool
+	Batch int64 // how many are in each; 0: 1,000
 }
-
-// sampleBatch is how many rows a batch of made-up books has.
-const sampleBatch = 1000
 
 // SampleBooks makes up the books of a draft as if it had been launched, for
 // measuring: a seventh is kept back for several reasons, a twentieth fails with
@@ -51,7 +50,7 @@ func (db *DB) SampleBooks(ctx context.Context, s SampleCampaign) error {
 				('no mail', 'failed', 'consented', 521, '5.3.2', 'does not accept mail'), ('doubt', 'in_doubt', 'consented', NULL, NULL, 'connection lost'),
 				('later', 'deferred', 'consented', 421, '4.7.0', 'try again later'), ('sent', 'sent', 'consented', 250, '2.0.0', 'queued')
 			) o (outcome, state, reason, code, enhanced, reply) ON o.outcome = p.outcome
-			ORDER BY p.batch, p.id`, s.ID, s.People, s.Launched, s.Ended, sampleBatch)
+			ORDER BY p.batch, p.id`, s.ID, s.People, s.Launched, s.Ended, cmp.Or(s.Batch, 1000))
 		if err != nil {
 			return err
 		}
