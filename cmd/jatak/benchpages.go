@@ -23,7 +23,7 @@ type benchPage struct {
 	Path       string
 	Form       string // posted, if there is one
 	LinkedFrom string // the page asked for is the style sheet of this one
-	First      bool   // it is as long as what it is about: its first byte counts
+	First      bool   // it is as long as what it is about: what counts is when it begins
 	Moved      bool   // it leads elsewhere
 	Search     bool   // it is held to the bound of a search
 }
@@ -127,13 +127,13 @@ func plainPages(s samples) []benchPage {
 		page("GET /audit", "about one contact", fmt.Sprintf("contact=%d", s.Contact)),
 		page("GET /audit", "two days, two years ago", "from="+day(-730)+"&until="+day(-729)),
 		page("GET /audit", "far back", fmt.Sprintf("before=%d.5.1", time.Now().AddDate(-2, 0, 0).UnixMicro())),
-		starts(page("GET /audit.csv", "first byte", "")),
+		starts(page("GET /audit.csv", "begins", "")),
 		page("GET /upgrade", "", ""),
 		page("GET /upgrade/links", "", ""),
 	)
 }
 
-// starts makes the first byte of a page count.
+// starts holds a page to when it begins.
 func starts(p benchPage) benchPage {
 	p.First = true
 	return p
@@ -163,7 +163,7 @@ func campaignPages(s samples) []benchPage {
 		page("GET /campaigns/{id}/check", "counted", "", s.Draft),
 		page(people, "of a draft", "reason=no_consent", s.Draft),
 		page(people, "of a draft, far back", "reason=consented&after=20000", s.Draft),
-		starts(page(people+".csv", "first byte, of a draft", "reason=no_consent", s.Draft)),
+		starts(page(people+".csv", "begins, of a draft", "reason=no_consent", s.Draft)),
 	}
 	for _, of := range []struct {
 		name string
@@ -181,8 +181,8 @@ func campaignPages(s samples) []benchPage {
 		} {
 			list = append(list, page(people, of.name+": "+f.name, f.query, of.id))
 		}
-		list = append(list, starts(page(people+".csv", "first byte, "+of.name, "", of.id)),
-			starts(page(people+".csv", "first byte, "+of.name+": a rare code", "state=failed&code=521", of.id)))
+		list = append(list, starts(page(people+".csv", "begins, "+of.name, "", of.id)),
+			starts(page(people+".csv", "begins, "+of.name+": a rare code", "state=failed&code=521", of.id)))
 	}
 	return list
 }

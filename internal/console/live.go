@@ -200,7 +200,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	if _, err := fmt.Fprint(w, ":\n\n"); err != nil || control.Flush() != nil { // the first news may take a while
+	if control.Flush() != nil { // it is open at once; the first news may take a while
 		return
 	}
 	leave := s.live.join(c.ID)

@@ -166,23 +166,23 @@ func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.
 
 // booking is a look for people in a campaign's books.
 type booking struct {
-	id         campaign.ID
-	conditions strings.Builder
-	args       []any // the first three are the campaign and the position
-	few        bool  // it finds people by themselves, and does not walk the books
+	args []any  // the campaign, and the values of the conditions
+	rows string // conditions on a row d of the books
+	who  string // conditions on a contact c
+	few  bool   // it finds people by themselves, and does not walk the books
 }
 
 // bookingOf prepares a look for those whom a filter picks.
 func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingFilter) *booking {
-	b := &booking{id: id, args: []any{id, nil, nil}}
+	b := &booking{args: []any{id}}
 	if f.State != "" {
-		b.add("d.state = $", f.State)
+		b.add(&b.rows, "d.state = $", f.State)
 	}
 	if f.Reason != "" {
-		b.add("d.reason = $", f.Reason)
+		b.add(&b.rows, "d.reason = $", f.Reason)
 	}
 	if f.Code != 0 {
-		b.add("d.code = $", f.Code)
+		b.add(&b.rows, "d.code = $", f.Code)
 	}
 	if f.Domain != "" {
 		b.addPeople(ctx, db, "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $", f.Domain)
@@ -196,50 +196,57 @@ func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingF
 	}
 	if f.Withdrawn {
 		b.few = true
-		b.add("d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
+		b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
 	}
 	return b
 }
 
 // add adds a condition on a value, which it calls $.
-func (b *booking) add(condition string, value any) {
+func (b *booking) add(to *string, condition string, value any) {
 	b.args = append(b.args, value)
-	b.conditions.WriteString(" AND " + strings.ReplaceAll(condition, "$", "$"+strconv.Itoa(len(b.args))))
+	*to += " AND " + strings.ReplaceAll(condition, "$", "$"+strconv.Itoa(len(b.args)))
 }
 
 // addPeople adds a condition on contacts. Where they are few they are looked up
 // one by one: the books need not be walked for them.
 func (b *booking) addPeople(ctx context.Context, db *DB, are string, value any) {
-	if db.areFew(ctx, strings.ReplaceAll(are, "$", "$1"), value) {
-		b.few = true
-		are = "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE " + are + "))"
+	if !db.areFew(ctx, strings.ReplaceAll(are, "$", "$1"), value) {
+		b.add(&b.who, are, value)
+		return
 	}
-	b.add(are, value)
+	b.few = true
+	b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE "+are+"))", value)
 }
 
 // read streams people after a position in batches up to the last, at most so
-// many.
+// many; 0 is all of them. It looks at the rows of these batches first and then at
+// the contact of each, whatever the planner makes of the conditions.
 func (b *booking) read(ctx context.Context, db *DB, after campaign.Position, last, most int) iter.Seq2[campaign.BookedPerson, error] {
-	args := append(slices.Clone(b.args), last, most)
-	args[1], args[2] = after.Batch, after.Contact
+	n := len(b.args)
+	args := append(slices.Clone(b.args), after.Batch, after.Contact, last, most)
 	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (p campaign.BookedPerson, err error) {
 		err = rows.Scan(&p.ID, &p.Email, &p.FirstName, &p.LastName, &p.Company, &p.Language, &p.State, &p.Reason, &p.At,
 			&p.Code, &p.Enhanced, &p.Reply, &p.Position.Batch)
 		p.Position.Contact = p.ID
 		return p, err
 	}, fmt.Sprintf(`
-		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, d.state, d.reason, d.changed_at,
-			coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
-		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
-		WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($2, $3) AND d.batch <= $%d%s
-		ORDER BY d.batch, d.contact_id LIMIT $%d`, len(args)-1, b.conditions.String(), len(args)), args...)
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce((SELECT co.name FROM company co WHERE co.id = c.company_id), ''), c.language,
+			d.state, d.reason, d.changed_at, coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
+		FROM (
+			SELECT d.batch, d.contact_id, d.state, d.reason, d.changed_at, d.code, d.enhanced, d.reply FROM delivery d
+			WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($%d, $%d) AND d.batch <= $%d%s
+			ORDER BY d.batch, d.contact_id OFFSET 0) d
+		CROSS JOIN LATERAL (
+			SELECT c.id, c.email, c.first_name, c.last_name, c.company_id, c.language FROM contact c WHERE c.id = d.contact_id%s OFFSET 0) c
+		ORDER BY d.batch, d.contact_id LIMIT nullif($%d, 0)`, n+1, n+2, n+3, b.rows, b.who, n+4), args...)
 }
 
-// Bounds of walking through the books.
+// Bounds of how many batches are looked through at a time.
 const (
-	firstBatches  = 20   // that are looked through at first
-	mostBatches   = 320  // at a time
-	bookedPortion = 2000 // people that are read at a time where all are wanted
+	leastBatches = 4
+	mostBatches  = 320
+	// allBatches is where everybody of them is wanted.
+	allBatches = 20
 )
 
 // BookedPage returns people of a campaign's books with what became of their mail,
@@ -248,14 +255,14 @@ const (
 // go on.
 func (db *DB) BookedPage(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int, patience time.Duration) (
 	list []campaign.BookedPerson, next campaign.Position, more bool, err error) {
-	until := time.Now().Add(patience)
+	began := time.Now()
 	b := db.bookingOf(ctx, id, f)
-	var end int
-	if err := db.pool.QueryRow(ctx, `SELECT batches FROM campaign WHERE id = $1`, id).Scan(&end); err != nil {
-		return nil, after, false, fmt.Errorf("read the people of campaign %d: %w", id, err)
+	end, err := db.lastBatch(ctx, id)
+	if err != nil {
+		return nil, after, false, err
 	}
-	batches := firstBatches
-	for next = after; ; batches = min(2*batches, mostBatches) {
+	batches, walked := leastBatches, 0
+	for next = after; ; {
 		last := next.Batch + batches
 		if b.few {
 			last = end
@@ -272,10 +279,23 @@ func (db *DB) BookedPage(ctx context.Context, id campaign.ID, f campaign.Booking
 		if last >= end {
 			return list, next, false, nil
 		}
-		if next = (campaign.Position{Batch: last, Contact: math.MaxInt64}); !time.Now().Before(until) {
+		next = campaign.Position{Batch: last, Contact: math.MaxInt64}
+		walked += batches
+		took := time.Since(began)
+		if took >= patience {
 			return list, next, true, nil
 		}
+		// As many as there is time for, as far as one can tell.
+		batches = min(max(int(int64(patience-took)*int64(walked)/int64(took)), leastBatches), 4*batches, mostBatches)
 	}
+}
+
+// lastBatch returns the number of a campaign's last batch.
+func (db *DB) lastBatch(ctx context.Context, id campaign.ID) (n int, err error) {
+	if err := db.pool.QueryRow(ctx, `SELECT batches FROM campaign WHERE id = $1`, id).Scan(&n); err != nil {
+		return 0, fmt.Errorf("read the people of campaign %d: %w", id, err)
+	}
+	return n, nil
 }
 
 // BookedPeople streams all people of a campaign's books whom a filter picks, in
@@ -284,14 +304,20 @@ func (db *DB) BookedPage(ctx context.Context, id campaign.ID, f campaign.Booking
 func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error] {
 	return func(yield func(campaign.BookedPerson, error) bool) {
 		b := db.bookingOf(ctx, id, f)
-		var after campaign.Position
-		for read := bookedPortion; read == bookedPortion; {
-			read = 0
-			for p, err := range b.read(ctx, db, after, math.MaxInt32, bookedPortion) {
+		end, err := db.lastBatch(ctx, id)
+		if err != nil {
+			yield(campaign.BookedPerson{}, err)
+			return
+		}
+		portion := allBatches
+		if b.few {
+			portion = end
+		}
+		for from := 0; from < end; from += portion {
+			for p, err := range b.read(ctx, db, campaign.Position{Batch: from, Contact: math.MaxInt64}, from+portion, 0) {
 				if !yield(p, err) || err != nil {
 					return
 				}
-				read, after = read+1, p.Position
 			}
 		}
 	}

@@ -84,6 +84,10 @@ func (db *DB) searchFar(ctx context.Context, words []string, after contact.ID, l
 	for i, pattern := range looked {
 		word := add(pattern)
 		inText[i] = searchText + " LIKE " + word
+		if local, _, ok := strings.Cut(pattern, "@"); ok && utf8.RuneCountInString(local) > shortWord {
+			// Domains are common and long: the index is asked for what is before.
+			inText[i] = "(" + searchText + " LIKE " + add(local+"@%") + " AND " + searchText + " || '' LIKE " + word + ")"
+		}
 		either[i] = inText[i]
 		switch {
 		case companies[i] == nil:
