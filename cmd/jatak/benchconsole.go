@@ -255,8 +255,21 @@ func (k *consoleWalk) figures() (list []pageFigure) {
 type noNames struct{}
 
 // LookupTXT finds nothing.
-func (noNames) LookupTXT(_ context.Context, name string) ([]string, error) {
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+func (noNames) LookupTXT(_ context.Context, name string) ([]string, error) { return nil, noName(name) }
+
+// LookupMX finds nothing.
+func (noNames) LookupMX(_ context.Context, name string) ([]*net.MX, error) { return nil, noName(name) }
+
+// LookupIPAddr finds nothing.
+func (noNames) LookupIPAddr(_ context.Context, host string) ([]net.IPAddr, error) {
+	return nil, noName(host)
+}
+
+// LookupAddr finds nothing.
+func (noNames) LookupAddr(_ context.Context, addr string) ([]string, error) { return nil, noName(addr) }
+
+func noName(name string) error {
+	return &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 }
 
 // visitor is a browser that is logged in.

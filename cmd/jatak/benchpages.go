@@ -107,7 +107,7 @@ func plainPages(s samples) []benchPage {
 	look.LinkedFrom = "/settings/look/preview"
 	list := []benchPage{sheet, look}
 	for _, route := range []string{"GET /login", "GET /healthz", "GET /account", "GET /settings", "GET /settings/look", "GET /settings/look/words",
-		"GET /settings/look/preview", "GET /settings/relays", "GET /settings/domains", "GET /settings/users", "GET /settings/types",
+		"GET /settings/look/preview", "GET /settings/sender", "GET /settings/relays", "GET /settings/domains", "GET /settings/users", "GET /settings/types",
 		"GET /settings/terms", "GET /settings/wording", "GET /imports"} {
 		list = append(list, page(route, "", ""))
 	}

@@ -32,6 +32,7 @@ type installation struct {
 	redis *embedded.Redis
 	bell  *queue.Client
 	env   []string
+	url   string // of the database
 	sink  *mailertest.Sink
 }
 
@@ -48,7 +49,15 @@ func install(t *testing.T, contacts int, script mailertest.Script) *installation
 // installOn does so on a database of the test's.
 func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
 	t.Helper()
-	i := &installation{t: t, sink: mailertest.New(t, script), db: db}
+	i := installEmpty(t, script, db, databaseURL)
+	i.people(contacts)
+	return i
+}
+
+// installEmpty does so, with nobody on file.
+func installEmpty(t *testing.T, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
+	t.Helper()
+	i := &installation{t: t, sink: mailertest.New(t, script), db: db, url: databaseURL}
 	i.sink.Light()
 	var err error
 	if i.redis, err = embedded.StartRedis(context.Background(), embedded.RedisOptions{}); err != nil {
@@ -65,8 +74,13 @@ func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgre
 		"JATAK_DATABASE_URL="+databaseURL, "JATAK_REDIS_URL="+i.redis.URL(), "JATAK_SMTP_URLS="+i.sink.URL("max_conns=8"),
 		"JATAK_PUBLIC_URL=https://jatak.example", "JATAK_SECRET_KEYS=k:4be1ab23c8f05d7796e34f1a0c52d8e7", "JATAK_SELF_TEST=off",
 		fmt.Sprint("JATAK_WINDOW=", testWindow), "JATAK_LEASE=3s", "JATAK_SWEEP_EVERY=100ms", "JATAK_RETRY_BASE=1s")
+	return i
+}
 
-	dir := t.TempDir()
+// people imports so many.
+func (i *installation) people(contacts int) {
+	i.t.Helper()
+	dir := i.t.TempDir()
 	var rows strings.Builder
 	rows.WriteString("id,email,first_name,last_name,company_id,language,no_mailings,left,interests\n")
 	for n := range contacts {
@@ -77,11 +91,10 @@ func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgre
 		"mailings.csv": "contact_id,mailing,sent_at,status\n", "interests.csv": "interest,subscription_type\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			i.t.Fatal(err)
 		}
 	}
 	i.run("import", dir)
-	return i
 }
 
 // person is the address of a contact: every tenth is at a domain of its own.
@@ -115,7 +128,7 @@ func (i *installation) run(args ...string) string {
 	return string(out)
 }
 
-// process is a worker in a process of its own.
+// process is a worker or console in a process of its own.
 type process struct {
 	*exec.Cmd
 	log   workerLog
@@ -149,7 +162,13 @@ func (l *workerLog) end() string {
 
 func (i *installation) worker() *process {
 	i.t.Helper()
-	p := &process{Cmd: exec.Command("jatak", "worker"), ended: make(chan error, 1)}
+	return i.start("worker")
+}
+
+// start starts a command in a process of its own.
+func (i *installation) start(command string) *process {
+	i.t.Helper()
+	p := &process{Cmd: exec.Command("jatak", command), ended: make(chan error, 1)}
 	p.Env, p.Stderr = i.env, &p.log
 	if err := p.Start(); err != nil {
 		i.t.Fatal(err)
@@ -247,18 +266,19 @@ func moreThan(n int) func(campaign.Campaign, campaign.Report) bool {
 }
 
 // sentToAll waits for the end and holds the books and the arrivals to it:
-// everybody has a mail, all copies of one have the same Message-ID, and no more
-// were doubled than may be.
+// everybody has a mail, all copies of one have the same Message-ID, no more were
+// doubled than may be, and the ledger doubts each that was.
 func (i *installation) sentToAll(id campaign.ID, contacts, mostDoubled int) {
 	i.t.Helper()
 	if books := i.await(id, "the end", finished); books.Sent != int64(contacts) || books.Audience != int64(contacts) {
 		i.t.Errorf("books %+v, want %d sent", books, contacts)
 	}
-	i.arrived(contacts, mostDoubled)
+	i.arrived(id, contacts, mostDoubled)
 }
 
-func (i *installation) arrived(contacts, mostDoubled int) {
+func (i *installation) arrived(id campaign.ID, contacts, mostDoubled int) {
 	i.t.Helper()
+	tries := postgrestest.TriesOf(i.t, i.url, int64(id))
 	copies, ids := map[string]int{}, map[string]string{}
 	for _, m := range i.sink.Messages() {
 		copies[m.To]++
@@ -267,13 +287,17 @@ func (i *installation) arrived(contacts, mostDoubled int) {
 		}
 		ids[m.To] = m.ID
 	}
-	doubled, lost := 0, 0
+	doubled, lost, doubts := 0, 0, 0
 	for n := range contacts {
 		if copies[person(n)] == 0 {
 			lost++
 			continue
 		}
 		doubled += copies[person(n)] - 1
+		of := tries[person(n)].Doubts
+		if doubts += of; copies[person(n)]-1 > of {
+			i.t.Errorf("%s got %d mails, and the ledger has %d doubts", person(n), copies[person(n)], of)
+		}
 	}
 	if lost > 0 {
 		i.t.Errorf("%d people were lost", lost)
@@ -284,7 +308,7 @@ func (i *installation) arrived(contacts, mostDoubled int) {
 	if doubled > mostDoubled {
 		i.t.Errorf("%d mails were doubled, at most %d may be", doubled, mostDoubled)
 	}
-	i.t.Logf("%d mails doubled, at most %d may be", doubled, mostDoubled)
+	i.t.Logf("%d mails doubled of %d in doubt, at most %d may be", doubled, doubts, mostDoubled)
 }
 
 const (
@@ -295,4 +319,11 @@ const (
 	wordTask      = "task failed; it will be tried again"
 	wordRelayBack = "the relay can be reached again"
 	wordStops     = "worker stops: finishing what is in flight"
+	wordRelayGone = "a relay cannot be reached"
+	wordLost      = "connections to a relay were lost"
+	wordNotKept   = "outcomes could not be kept yet; trying again"
+	wordKept      = "outcomes are kept again"
+	wordPlan      = "rang again for planning"
+	wordNoRedis   = "Redis cannot be used: bells and limits wait for it"
+	wordRedisBack = "Redis can be used again"
 )

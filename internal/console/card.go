@@ -58,6 +58,7 @@ type contactPage struct {
 	ID                             contact.ID
 	Name, Email, Company, Language string
 	TimeZone                       string
+	OnFile                         time.Time // zero for who was there before that was kept
 	CompanyNo, Left, On, Withdrawn bool
 	Send                           bool
 	Reason, Mend                   string
@@ -144,6 +145,9 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 		Reason: s.Templates.ReasonText(lang, v.Reason), Mend: s.Templates.Text(lang, "mend."+string(v.Reason))}
 	if p.Name == "" {
 		p.Name = fmt.Sprint(id)
+	}
+	if since := d.Contact.OnFileSince; since != nil {
+		p.OnFile = *since
 	}
 	p.Steps = s.stepRows(lang, steps)
 	for _, t := range types {
@@ -283,7 +287,7 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	kind, choice, _ := strings.Cut(r.PostForm.Get("choice"), ":")
 	typeID, err := strconv.ParseInt(kind, 10, 64)
 	if err != nil || choice != string(gating.PreferenceIn) && choice != string(gating.PreferenceOut) {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	err = s.Store.ChooseForContact(r.Context(), contact.StaffChoice{Contact: id, Type: gating.TypeID(typeID), Choice: gating.Preference(choice),

@@ -34,10 +34,10 @@ type audienceStore interface {
 func (s *site) audienceRoutes() []route {
 	return []route{
 		{pattern: "GET /audiences", role: staff.Marketer, handle: s.audiences},
-		{pattern: "POST /audiences", role: staff.Marketer, handle: s.saveAudience},
-		{pattern: "POST /audiences/filter", role: staff.Marketer, handle: s.filter},
-		{pattern: "POST /audiences/count", role: staff.Marketer, handle: s.filterCount},
-		{pattern: "POST /audiences/{id}/delete", role: staff.Marketer, handle: s.deleteAudience},
+		{pattern: "POST /audiences", role: staff.Marketer, handle: s.saveAudience, kept: true},
+		{pattern: "POST /audiences/filter", role: staff.Marketer, handle: s.filter, kept: true},
+		{pattern: "POST /audiences/count", role: staff.Marketer, handle: s.filterCount, kept: true},
+		{pattern: "POST /audiences/{id}/delete", role: staff.Marketer, handle: s.deleteAudience, kept: true},
 	}
 }
 
@@ -372,7 +372,7 @@ func (s *site) filterCount(w http.ResponseWriter, r *http.Request) {
 // parse reads a form, and answers when it cannot be read.
 func (s *site) parse(w http.ResponseWriter, r *http.Request) bool {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return false
 	}
 	return true

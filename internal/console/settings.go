@@ -7,15 +7,16 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // settingStore is what the settings pages show and change.
@@ -40,7 +41,7 @@ func (s *site) settingRoutes() []route {
 // plainLine reports whether a text stands on one line of at most so many
 // characters.
 func plainLine(text string, most int) bool {
-	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= most && !strings.ContainsFunc(text, unicode.IsControl)
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= most && !strings.ContainsFunc(text, contact.IsControl)
 }
 
 // settingGroups are the settings as the page shows them together; what is in
@@ -81,9 +82,41 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 	case gating.SettingConsentLife, contact.SettingSignUpLife:
 		return s.text(r, "console.setting.value.days", value)
 	case contact.SettingFailureLimit, contact.SettingComplaintLimit:
-		return value + " %"
+		return templates.Percent(s.lang(r), value)
+	case contact.SettingConfirmAbove:
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return s.number(r, n)
+		}
+	case contact.SettingSendPace:
+		if perSecond, err := contact.ParsePace(value); err == nil {
+			return s.rateText(r, perSecond)
+		}
+	case contact.SettingConfirmSources:
+		var names []string
+		for source := range strings.SplitSeq(value, ",") {
+			names = append(names, s.text(r, "console.source."+source))
+		}
+		return strings.Join(names, ", ")
+	case contact.SettingDefaultPurpose:
+		return s.termText(r, contact.Purposes, value)
+	case contact.SettingDefaultBasis:
+		return s.termText(r, contact.LegalBases, value)
 	}
 	return value
+}
+
+// termText is the name of a term, or its key when that cannot be found.
+func (s *site) termText(r *http.Request, of contact.Vocabulary, key string) string {
+	terms, err := s.Store.Terms(r.Context(), of)
+	if err != nil {
+		s.Log.Error("the terms could not be read", "error", err)
+	}
+	for _, t := range terms {
+		if t.Key == key {
+			return nameIn(t.Names, s.lang(r), key)
+		}
+	}
+	return key
 }
 
 func (s *site) settings(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +178,7 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 	name := gating.Setting(r.PathValue("name"))
 	at := slices.IndexFunc(s.Settings, func(d gating.SettingDefault) bool { return d.Name == name })
 	if at < 0 {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	history, err := s.Store.SettingHistory(r.Context(), name, mostHistory)
@@ -222,7 +255,7 @@ func nameIn(names map[string]string, lang, key string) string {
 func (s *site) set(w http.ResponseWriter, r *http.Request) {
 	name := gating.Setting(r.PathValue("name"))
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	value := strings.TrimSpace(strings.Join(r.PostForm["value"], ","))
@@ -285,7 +318,7 @@ const effectLife = 30 * time.Second
 func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 	p := effectPage{To: r.URL.Query().Get("to")}
 	if p.To != "on" && p.To != "off" {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	policy, err := s.Store.Policy(r.Context(), s.Now())

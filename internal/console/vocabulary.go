@@ -92,20 +92,20 @@ func (s *site) named(r *http.Request, key string, names map[string]string) named
 func (s *site) newNames(r *http.Request) (names map[string]string, ok bool) {
 	names = map[string]string{}
 	for _, code := range s.Templates.Languages() {
-		if name := strings.TrimSpace(r.PostFormValue("name." + code)); name != "" {
-			if !plainLine(name, mostName) {
+		fields := []string{"name." + code}
+		if code == r.PostFormValue("language") {
+			fields = append(fields, "name") // one more language, chosen from a list
+		}
+		for _, field := range fields {
+			name := strings.TrimSpace(r.PostFormValue(field))
+			switch {
+			case name == "":
+			case !plainLine(name, mostName):
 				return nil, false
+			default:
+				names[code] = name
 			}
-			names[code] = name
 		}
-	}
-	// One more language, chosen from a list.
-	code, name := r.PostFormValue("language"), strings.TrimSpace(r.PostFormValue("name"))
-	if name != "" && slices.Contains(s.Templates.Languages(), code) {
-		if !plainLine(name, mostName) {
-			return nil, false
-		}
-		names[code] = name
 	}
 	return names, len(names) > 0
 }
@@ -210,7 +210,7 @@ func (s *site) changeType(w http.ResponseWriter, r *http.Request) {
 		}
 		err = s.Store.RetireType(ctx, key, actor(r), now)
 	default:
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	if err != nil {
@@ -263,7 +263,7 @@ func (s *site) showTerms(w http.ResponseWriter, r *http.Request, status int, pro
 func (s *site) createTerm(w http.ResponseWriter, r *http.Request) {
 	v, ok := vocabularyOf(r)
 	if !ok {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	names, ok := s.newNames(r)
@@ -293,7 +293,7 @@ func vocabularyOf(r *http.Request) (v contact.Vocabulary, ok bool) {
 func (s *site) changeTerm(w http.ResponseWriter, r *http.Request) {
 	v, ok := vocabularyOf(r)
 	if !ok {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	var err error
@@ -312,7 +312,7 @@ func (s *site) changeTerm(w http.ResponseWriter, r *http.Request) {
 		}
 		err = s.Store.RetireTerm(r.Context(), v, r.PathValue("key"), actor(r), s.Now())
 	default:
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	if err != nil {

@@ -104,6 +104,7 @@ func holdAccounts(ctx context.Context, tx pgx.Tx) error {
 // asker is the pool or a transaction.
 type asker interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // readAccount reads an account without withdrawals.
@@ -117,7 +118,12 @@ func readAccount(ctx context.Context, from asker, id campaign.ID) (a campaign.Ac
 	if a.Failures, err = readFailures(ctx, from, id, mostFailures); err != nil {
 		return a, err
 	}
-	err = readParts(ctx, from, id, &a)
+	if err = readParts(ctx, from, id, &a); err != nil {
+		return a, err
+	}
+	err = from.QueryRow(ctx, `
+		SELECT count(*) FROM campaign c JOIN delivery d ON d.campaign_id = c.id AND d.lifted IS NOT NULL
+		WHERE c.id = $1 AND c.override_reason <> ''`, id).Scan(&a.Lifted)
 	return a, err
 }
 

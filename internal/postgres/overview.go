@@ -24,7 +24,7 @@ func (db *DB) ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campa
 	}
 	rows, err := db.pool.Query(ctx, `
 		SELECT c.id, c.name, c.state, coalesce(t.key, ''), c.pause_reason, c.audience,
-			c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at
+			c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at, c.local_time, c.local_zone
 		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
 		WHERE ($1::text[] = '{}' OR c.state = ANY ($1)) AND c.name ILIKE $2 ORDER BY c.id DESC LIMIT $3 OFFSET $4`,
 		states, "%"+escapeLike(f.Name)+"%", f.Limit, f.Offset)
@@ -32,9 +32,10 @@ func (db *DB) ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campa
 		return nil, fmt.Errorf("list campaigns: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c campaign.Summary, err error) {
-		var scheduled, launched, planned, finished *time.Time
-		err = row.Scan(&c.ID, &c.Name, &c.State, &c.TypeKey, &c.PauseReason, &c.Audience, &c.Created, &scheduled, &launched, &planned, &finished)
-		c.Scheduled, c.Launched, c.Planned, c.Finished = orZero(scheduled), orZero(launched), orZero(planned), orZero(finished)
+		var scheduled, launched, planned, finished, clock *time.Time
+		err = row.Scan(&c.ID, &c.Name, &c.State, &c.TypeKey, &c.PauseReason, &c.Audience, &c.Created, &scheduled, &launched, &planned, &finished,
+			&clock, &c.Local.Zone)
+		c.Scheduled, c.Launched, c.Planned, c.Finished, c.Local.Clock = orZero(scheduled), orZero(launched), orZero(planned), orZero(finished), orZero(clock)
 		return c, err
 	})
 	if err != nil {
@@ -106,6 +107,23 @@ func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p ca
 }
 
 const domainOf = `coalesce(split_part(c.address, '@', 2), '')`
+
+// Departures returns what of a campaign still waits for the recipients' own time,
+// the first first.
+func (db *DB) Departures(ctx context.Context, id campaign.ID, now time.Time) ([]campaign.Departure, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT b.not_before, count(*) FROM batch b
+			JOIN delivery d ON d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'pending'
+		WHERE b.campaign_id = $1 AND b.closed_at IS NULL AND b.not_before > $2 GROUP BY 1 ORDER BY 1`, id, now)
+	if err != nil {
+		return nil, fmt.Errorf("read what waits of campaign %d: %w", id, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.Departure])
+	if err != nil {
+		return nil, fmt.Errorf("read what waits of campaign %d: %w", id, err)
+	}
+	return list, nil
+}
 
 // Deferrals returns where a campaign's mails have to wait: by destination
 // domain, the most first.
@@ -197,6 +215,9 @@ func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingF
 	if f.Withdrawn {
 		b.few = true
 		b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
+	}
+	if f.Lifted {
+		b.rows += " AND d.lifted IS NOT NULL"
 	}
 	return b
 }
@@ -334,11 +355,11 @@ func (db *DB) areFew(ctx context.Context, are string, value any) bool {
 
 // LastRate returns how many mails a second the last campaigns that finished
 // were sent at, 0 when there was none. The last twentieth, which waits for slow
-// servers, does not count.
+// servers, does not count, nor do campaigns that waited for time zones.
 func (db *DB) LastRate(ctx context.Context) (perSecond float64, err error) {
 	err = db.pool.QueryRow(ctx, `
 		SELECT coalesce(sum(0.95 * sent.n) / nullif(sum(extract(epoch FROM sent.most_at - c.launched_at)), 0), 0)::float8
-		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 3) c
+		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' AND local_time IS NULL ORDER BY finished_at DESC LIMIT 3) c
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS n, percentile_disc(0.95) WITHIN GROUP (ORDER BY d.changed_at) AS most_at
 			FROM delivery d WHERE d.campaign_id = c.id AND d.state = 'sent') sent
