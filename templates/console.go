@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func StaffLanguages() []string { return []string{"en", "da"} }
 func (p page) StaffLanguages() (list []LanguageLink) {
 	return slices.DeleteFunc(p.Languages(), func(l LanguageLink) bool { return !slices.Contains(StaffLanguages(), l.Code) })
 }
+
+// LanguageName names a language in the page's.
+func (p page) LanguageName(code string) string { return p.set.LanguageName(p.Frame.Language, code) }
 
 // With returns the page with other values, for a part that several pages share.
 func (p page) With(values any) page {
@@ -121,7 +125,7 @@ func whole(n any) (int64, bool) {
 	return 0, false
 }
 
-// Share is a part of a whole in percent as the language writes it: 12.3 %, or
+// Share is a part of a whole in percent as the language writes it: 12.3%, or
 // "" when there is no whole.
 func (p page) Share(part, of any) string {
 	a, _ := whole(part)
@@ -172,8 +176,12 @@ func (s *Set) LanguageName(lang, code string) string {
 // Number writes a whole number as a language does.
 func Number(lang string, n int64) string { return message.NewPrinter(tag(lang)).Sprintf("%d", n) }
 
-// Decimal writes a number with one digit after the point, as a language does.
+// Decimal writes a number with at most one digit after the point, as a language
+// does.
 func Decimal(lang string, n float64) string {
+	if whole := math.Round(n); math.Abs(n-whole) < 0.05 {
+		return Number(lang, int64(whole))
+	}
 	return message.NewPrinter(tag(lang)).Sprintf("%.1f", n)
 }
 
@@ -185,13 +193,21 @@ func Share(lang string, part, of int64) string {
 	percent := 100 * float64(part) / float64(of)
 	switch {
 	case part == of, part == 0:
-		return fmt.Sprintf("%.0f %%", percent)
+		return Percent(lang, fmt.Sprintf("%.0f", percent))
 	case percent < 0.1:
-		return "< " + Decimal(lang, 0.1) + " %"
+		return "< " + Percent(lang, "0.1")
 	case percent > 99.9:
-		return "> " + Decimal(lang, 99.9) + " %"
+		return "> " + Percent(lang, "99.9")
 	}
-	return Decimal(lang, percent) + " %"
+	return Percent(lang, fmt.Sprintf("%.1f", percent))
+}
+
+// Percent writes a percentage as a language does: 12.3%, or 12,3 % in Danish.
+func Percent(lang, number string) string {
+	if lang == "da" {
+		return strings.Replace(number, ".", ",", 1) + "\u00a0%"
+	}
+	return number + "%"
 }
 
 // Date writes a day: 25 Nov 2026, or 25. nov. 2026 in Danish.

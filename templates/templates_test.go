@@ -163,8 +163,8 @@ func TestNumbersAndTimesAreWrittenAsTheLanguageDoes(t *testing.T) {
 		{"en", Decimal("en", 2.5), "2.5"}, {"da", Decimal("da", 2.5), "2,5"},
 		{"en", Time("en", at), "25 Nov 2026, 14:05"}, {"da", Time("da", at), "25. nov. 2026 kl. 14.05"},
 		{"da", Date("da", at.AddDate(0, -6, 0)), "25. maj 2026"}, {"en", Date("en", at), "25 Nov 2026"},
-		{"en", Share("en", 1, 8), "12.5 %"}, {"da", Share("da", 1, 8), "12,5 %"}, {"en", Share("en", 0, 8), "0 %"}, {"en", Share("en", 8, 8), "100 %"},
-		{"en", Share("en", 999_999, 1_000_000), "> 99.9 %"}, {"en", Share("en", 1, 1_000_000), "< 0.1 %"}, {"en", Share("en", 0, 0), ""},
+		{"en", Share("en", 1, 8), "12.5%"}, {"da", Share("da", 1, 8), "12,5\u00a0%"}, {"en", Share("en", 0, 8), "0%"}, {"en", Share("en", 8, 8), "100%"},
+		{"en", Share("en", 999_999, 1_000_000), "> 99.9%"}, {"en", Share("en", 1, 1_000_000), "< 0.1%"}, {"en", Share("en", 0, 0), ""},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %q, want %q", test.lang, test.got, test.want)

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason str
 	all := b.sent + b.failed
 	if percent > 0 && !b.tripped && all >= leastOutcomes && b.failed*100 > percent*all {
 		b.tripped = true
-		return true, fmt.Sprintf("%d of the last %d mails failed, more than %d %%; the newest: %d %s", b.failed, all, percent, o.Code, o.Reply)
+		return true, campaign.TooManyFailures{Failed: b.failed, Of: all, Percent: percent, Reply: strings.TrimSpace(fmt.Sprintf("%d %s", o.Code, o.Reply))}.String()
 	}
 	if all >= mostOutcomesCounted {
 		b.sent, b.failed = b.sent/2, b.failed/2
@@ -85,7 +86,7 @@ func (w *Worker) heedComplaints(ctx context.Context) error {
 		if percent <= limit {
 			continue
 		}
-		reason := fmt.Sprintf("%d of %d recipients complained of spam, %.2g %%, more than %.2g %%", c.Complaints, c.Sent, percent, limit)
+		reason := campaign.TooManyComplaints{Complaints: int(c.Complaints), Of: int(c.Sent), Percent: limit}.String()
 		w.Log.Warn("too many complain: the campaign is paused", "campaign", c.Campaign, "reason", reason)
 		if err := w.Store.Pause(ctx, c.Campaign, reason); err != nil {
 			return err

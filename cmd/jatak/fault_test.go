@@ -49,6 +49,14 @@ func install(t *testing.T, contacts int, script mailertest.Script) *installation
 // installOn does so on a database of the test's.
 func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
 	t.Helper()
+	i := installEmpty(t, script, db, databaseURL)
+	i.people(contacts)
+	return i
+}
+
+// installEmpty does so, with nobody on file.
+func installEmpty(t *testing.T, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
+	t.Helper()
 	i := &installation{t: t, sink: mailertest.New(t, script), db: db, url: databaseURL}
 	i.sink.Light()
 	var err error
@@ -66,8 +74,13 @@ func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgre
 		"JATAK_DATABASE_URL="+databaseURL, "JATAK_REDIS_URL="+i.redis.URL(), "JATAK_SMTP_URLS="+i.sink.URL("max_conns=8"),
 		"JATAK_PUBLIC_URL=https://jatak.example", "JATAK_SECRET_KEYS=k:4be1ab23c8f05d7796e34f1a0c52d8e7", "JATAK_SELF_TEST=off",
 		fmt.Sprint("JATAK_WINDOW=", testWindow), "JATAK_LEASE=3s", "JATAK_SWEEP_EVERY=100ms", "JATAK_RETRY_BASE=1s")
+	return i
+}
 
-	dir := t.TempDir()
+// people imports so many.
+func (i *installation) people(contacts int) {
+	i.t.Helper()
+	dir := i.t.TempDir()
 	var rows strings.Builder
 	rows.WriteString("id,email,first_name,last_name,company_id,language,no_mailings,left,interests\n")
 	for n := range contacts {
@@ -78,11 +91,10 @@ func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgre
 		"mailings.csv": "contact_id,mailing,sent_at,status\n", "interests.csv": "interest,subscription_type\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			i.t.Fatal(err)
 		}
 	}
 	i.run("import", dir)
-	return i
 }
 
 // person is the address of a contact: every tenth is at a domain of its own.
@@ -116,7 +128,7 @@ func (i *installation) run(args ...string) string {
 	return string(out)
 }
 
-// process is a worker in a process of its own.
+// process is a worker or console in a process of its own.
 type process struct {
 	*exec.Cmd
 	log   workerLog
@@ -150,7 +162,13 @@ func (l *workerLog) end() string {
 
 func (i *installation) worker() *process {
 	i.t.Helper()
-	p := &process{Cmd: exec.Command("jatak", "worker"), ended: make(chan error, 1)}
+	return i.start("worker")
+}
+
+// start starts a command in a process of its own.
+func (i *installation) start(command string) *process {
+	i.t.Helper()
+	p := &process{Cmd: exec.Command("jatak", command), ended: make(chan error, 1)}
 	p.Env, p.Stderr = i.env, &p.log
 	if err := p.Start(); err != nil {
 		i.t.Fatal(err)

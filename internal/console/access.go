@@ -170,7 +170,7 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 		s.show(w, r, http.StatusBadRequest, "setup", "", err.Error(), page)
 		return
 	}
-	user := staff.User{Email: string(address), PasswordHash: password, Language: s.lang(r)}
+	user := staff.User{Email: string(address), PasswordHash: password, Language: s.lang(r), TimeZone: s.newZone(r)}
 	err = s.Store.AcceptInvitation(r.Context(), hash, user, s.Now())
 	if err == nil {
 		user, err = s.Store.UserByEmail(r.Context(), user.Email)
@@ -185,6 +185,23 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.enter(w, r, user)
 	}
+}
+
+// newZone is the time zone of a new user's browser; "" when that is the
+// installation's, or none.
+func (s *site) newZone(r *http.Request) string {
+	name := r.PostForm.Get("zone")
+	ours, err := s.zone(r.Context(), staff.User{})
+	if err != nil || !knownZone(name) || name == ours.String() {
+		return ""
+	}
+	return name
+}
+
+// knownZone reports whether there is a time zone of a name.
+func knownZone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err == nil && name != "" && name != "Local" && len(name) <= 64
 }
 
 // language switches the language, for the user or, before login, the browser.

@@ -111,11 +111,9 @@ func (s *site) changePassword(w http.ResponseWriter, r *http.Request) {
 func (s *site) changePreferences(w http.ResponseWriter, r *http.Request) {
 	user := userOf(r)
 	zone := strings.TrimSpace(r.PostFormValue("zone"))
-	if zone != "" {
-		if _, err := time.LoadLocation(zone); err != nil || len(zone) > 64 || zone == "Local" {
-			s.showAccount(w, r, http.StatusBadRequest, s.text(r, "setting.time-zone.wrong"))
-			return
-		}
+	if zone != "" && !knownZone(zone) {
+		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "setting.time-zone.wrong"))
+		return
 	}
 	err := s.Store.SetUserZone(r.Context(), user.ID, zone)
 	if lang := s.Templates.Match(r.PostFormValue("lang")); err == nil {

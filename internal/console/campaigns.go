@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // campaignStore is what the pages about campaigns show and do.
@@ -39,6 +41,9 @@ type campaignStore interface {
 	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
 	Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error
+	// ScheduleLocal does so for a time of day wherever the recipients are.
+	ScheduleLocal(ctx context.Context, id campaign.ID, at campaign.LocalTime, override campaign.Override) error
+	Departures(ctx context.Context, id campaign.ID, now time.Time) ([]campaign.Departure, error)
 	Unschedule(ctx context.Context, id campaign.ID) error
 	Pause(ctx context.Context, id campaign.ID, reason string) error
 	Resume(ctx context.Context, id campaign.ID) error
@@ -57,8 +62,9 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
-		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign},
+		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign, kept: true},
 		{pattern: "POST /campaigns/{id}/launch", role: staff.Marketer, handle: s.launch},
+		{pattern: "POST /campaigns/{id}/override", role: staff.Officer, handle: s.override, kept: true},
 		{pattern: "POST /campaigns/{id}/{action}", role: staff.Marketer, handle: s.act},
 	}
 }
@@ -96,9 +102,11 @@ type campaignRow struct {
 	Kind             string // of its badge
 	Known, HasBooks  bool
 	Books            campaign.Report
-	Percent, Reached int64 // of the audience, those who have an outcome; of those mailed, those sent
+	Paused           string // by whom or why
+	Percent, Reached int64  // of the audience, those who have an outcome; of those mailed, those sent
 	Mailed           int64
 	When             time.Time
+	LocalTime        string // of a campaign that waits for each recipient's own
 }
 
 type listPage struct {
@@ -106,7 +114,8 @@ type listPage struct {
 	Query      string
 	Rows       []campaignRow
 	Any        bool // there is any campaign at all
-	Again      int  // seconds after which the list is asked for again; 0: never
+	Start      []startStep
+	Again      int // seconds after which the list is asked for again; 0: never
 	Self       string
 	Next, Back string
 }
@@ -142,6 +151,9 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 	if err != nil {
 		return p, err
 	}
+	if p.Start, err = s.start(r, counts); err != nil {
+		return p, err
+	}
 	chosen := stateGroups()[0]
 	for _, g := range stateGroups() {
 		g.Link, g.Current = link(g.Key, 1), g.Key == query.Get("state") || g.Key == "all" && query.Get("state") == ""
@@ -175,7 +187,7 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
 	until := time.Now().Add(patience)
 	for _, c := range list {
-		row := campaignRow{Summary: c, Kind: kindOf(c.State), When: c.Created, HasBooks: !c.Launched.IsZero()}
+		row := campaignRow{Summary: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), When: c.Created, HasBooks: !c.Launched.IsZero()}
 		if row.HasBooks {
 			row.When = c.Launched
 			books, known, err := s.booksOf(c.ID, c.State, c.Finished, time.Until(until))
@@ -192,7 +204,7 @@ func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) e
 				p.Again = 4
 			}
 		} else if c.State == campaign.StateScheduled {
-			row.When = c.Scheduled
+			row.When, row.LocalTime = c.Scheduled, s.localTime(r, c.Local)
 		}
 		p.Rows = append(p.Rows, row)
 	}
@@ -263,6 +275,7 @@ type campaignPage struct {
 	Problems  []string
 	Languages []string
 	From      string
+	Type      string // its subscription type's name
 }
 
 func (s *site) campaign(w http.ResponseWriter, r *http.Request) {
@@ -275,6 +288,17 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 	p := campaignPage{Draft: c.Launched.IsZero(), From: c.Content.FromName + " <" + c.Content.FromAddress + ">"}
 	for _, lang := range c.Content.Languages() {
 		p.Languages = append(p.Languages, s.Templates.LanguageName(s.lang(r), lang))
+	}
+	types, err := s.Store.TypeNames(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.Type = c.TypeKey
+	for _, t := range types {
+		if t.Key == c.TypeKey {
+			p.Type = nameIn(t.Names, s.lang(r), t.Key)
+		}
 	}
 	if p.Draft {
 		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
@@ -297,6 +321,7 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 type livePage struct {
 	campaign.Campaign
 	Kind      string // of the state's badge
+	Paused    string // by whom or why
 	Under     bool   // under way: it may still change by itself
 	Done      int64  // those of the audience who have an outcome
 	Open      int64
@@ -306,7 +331,11 @@ type livePage struct {
 	Balanced  bool
 	Rate      string // mails a second just now; "" when none
 	Left      string // how long it will still take; "" when that cannot be said
-	Hint      string // a key: why nothing goes on
+	LocalTime string // the time of day it is sent at wherever the recipients are; "" for none
+	Waiting   int64  // who wait for that time
+	Waits     []campaign.Departure
+	LastLeave time.Time // when it is that time for the last of them
+	Hint      string    // a key: why nothing goes on
 	Deferrals []troubleRow
 	Failures  []troubleRow
 	Actions   []string
@@ -320,16 +349,22 @@ type troubleRow struct {
 
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
-	p := livePage{Campaign: c, Kind: kindOf(c.State), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, Hint: hintOf(c, books)}
+	p := livePage{Campaign: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
+		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
+	for _, d := range m.Departures {
+		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
+	}
 	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
 	if rate > 0 && p.Under {
 		p.Rate = s.rate(r, rate)
-		if c.State == campaign.StateSending {
+		if c.State == campaign.StateSending && p.Waiting == 0 {
 			p.Left = s.duration(r, time.Duration(float64(p.Open)/rate*float64(time.Second)))
 		}
 	}
 	p.Lines = s.bookLines(r, c.ID, books.Report)
+	if c.State.Ended() {
+		p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 })
+	}
 	for _, t := range m.Deferrals {
 		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {t.Domain}}))
 	}
@@ -340,6 +375,34 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		p.Actions = actions(c.State)
 	}
 	return p
+}
+
+// localTime writes a time of day of which each recipient has their own.
+func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
+	if l.IsZero() {
+		return ""
+	}
+	return templates.Time(s.lang(r), l.Clock)
+}
+
+// pausedBy says in words who paused a campaign, or why Jatak did.
+func (s *site) pausedBy(r *http.Request, reason string) string {
+	var failures campaign.TooManyFailures
+	var complaints campaign.TooManyComplaints
+	switch {
+	case reason == "":
+		return ""
+	case failures.Parse(reason):
+		return s.text(r, "console.paused.failures", failures.Failed, failures.Of, s.percent(r, float64(failures.Percent)), mailboxes.ReplaceAllString(failures.Reply, "…@"))
+	case complaints.Parse(reason):
+		return s.text(r, "console.paused.complaints", complaints.Complaints, complaints.Of, s.percent(r, complaints.Percent))
+	}
+	return s.text(r, "console.paused_by", strings.TrimPrefix(reason, "user:"))
+}
+
+// percent writes a share that a rule names.
+func (s *site) percent(r *http.Request, n float64) string {
+	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
 }
 
 // hintOf says why a campaign that should go on does not.

@@ -15,7 +15,6 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
-	"github.com/jatak-mail/jatak/templates"
 )
 
 // composerStore is what writing campaigns and templates needs.
@@ -195,9 +194,11 @@ type composerPage struct {
 	Problems []line
 	Ready    bool
 
-	Filter  filterView
-	Preview previewPane
-	Tests   testsPane
+	Filter   filterView
+	Saved    []choice // audiences that have a name
+	Narrowed bool     // beside the filter
+	Preview  previewPane
+	Tests    testsPane
 }
 
 // compose shows a step.
@@ -261,7 +262,16 @@ func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links
 
 func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	a := p.Content.Audience
-	p.Filter, err = s.filterView(r, a.Filter, false)
+	if p.Filter, err = s.filterView(r, a.Filter, false); err != nil {
+		return err
+	}
+	beside := a
+	beside.Filter = nil
+	p.Narrowed = beside != campaign.Audience{}
+	saved, err := s.Store.SavedAudiences(r.Context())
+	for _, audience := range saved {
+		p.Saved = append(p.Saved, choice{Value: fmt.Sprint(audience.ID), Text: audience.Name})
+	}
 	p.Languages = s.languageChoices(a.Language)
 	for _, b := range append([]string{"none"}, basisNames()...) {
 		p.Bases = append(p.Bases, choice{b, s.text(r, "console.composer.basis."+b), b == a.Basis})
@@ -300,19 +310,12 @@ func (s *site) fillType(r *http.Request, p *composerPage) error {
 	}
 	known := p.Content.Type == ""
 	for _, t := range types {
-		name := t.Names[s.lang(r)]
-		if name == "" {
-			name = t.Names[templates.DefaultLanguage]
-		}
-		if name == "" {
-			name = t.Key
-		}
 		chosen := p.Content.Type == t.Key
 		for _, other := range t.Names { // a campaign folder may name it in any language
 			chosen = chosen || p.Content.Type != "" && strings.EqualFold(other, p.Content.Type)
 		}
 		known = known || chosen
-		p.Types = append(p.Types, choice{t.Key, name, chosen})
+		p.Types = append(p.Types, choice{t.Key, nameIn(t.Names, s.lang(r), t.Key), chosen})
 	}
 	if !known {
 		p.Types = append(p.Types, choice{p.Content.Type, p.Content.Type, true})

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -49,6 +50,9 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	lang, problem := do(r.PostForm, &written.Content, lang)
+	if step == stepAudience && r.PostForm.Get("do") == "saved" {
+		problem = s.useSaved(r, &written.Content)
+	}
 	if problem == "" {
 		problem = s.keep(r, d, &written, "save")
 	} else {
@@ -68,6 +72,22 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.redirect(w, r, s.after(written, step, lang, r.PostForm))
 	}
+}
+
+// useSaved begins the audience with one that has a name. It returns the key of
+// what is wrong, or "".
+func (s *site) useSaved(r *http.Request, c *campaign.Content) (problem string) {
+	saved, err := s.Store.SavedAudiences(r.Context())
+	if err != nil {
+		s.Log.Error("the saved audiences could not be read", "error", err)
+	}
+	for _, audience := range saved {
+		if fmt.Sprint(audience.ID) == r.PostForm.Get("saved") {
+			c.Audience.Filter = &audience.Filter
+			return ""
+		}
+	}
+	return "console.composer.audience.saved.gone"
 }
 
 // What keep says beside sentences.

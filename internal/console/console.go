@@ -52,6 +52,7 @@ type site struct {
 	books *works // of campaigns
 	gates *works // gate reports: those of a million people take much room
 	live  *watches
+	lints lints // of templates
 }
 
 // Route is a page or an action, with the least role that it needs; "" is for
@@ -86,7 +87,7 @@ const mostBody = 512 << 20
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
 	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.audienceRoutes(), s.listRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
-		s.lookRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
+		s.lookRoutes(), s.startRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
 }
 
 // Routes lists all pages and actions.

@@ -33,11 +33,11 @@ func (s *site) contactRoutes() []route {
 	return []route{
 		{pattern: "GET /contacts", role: staff.Officer, handle: s.contacts},
 		{pattern: "GET /contacts/{id}", role: staff.Officer, handle: s.contact},
-		{pattern: "POST /contacts", role: staff.Officer, handle: s.findContacts},
+		{pattern: "POST /contacts", role: staff.Officer, handle: s.findContacts, kept: true},
 		{pattern: "GET /contacts/{id}/export", role: staff.Officer, handle: s.export},
 		{pattern: "GET /contacts/{id}/erase", role: staff.Officer, handle: s.askErase},
-		{pattern: "POST /contacts/{id}/erase", role: staff.Officer, handle: s.erase},
-		{pattern: "POST /contacts/{id}/type", role: staff.Officer, handle: s.choose},
+		{pattern: "POST /contacts/{id}/erase", role: staff.Officer, handle: s.erase, kept: true},
+		{pattern: "POST /contacts/{id}/type", role: staff.Officer, handle: s.choose, kept: true},
 		{pattern: "POST /contacts/{id}/emarketing", role: staff.Officer, handle: s.emarketing},
 	}
 }
@@ -47,6 +47,7 @@ type contactsPage struct {
 	Found      []contact.Contact
 	Next       contact.ID // 0 when there are no more
 	Asked, Odd bool
+	None       bool // nobody is on file yet
 }
 
 const (
@@ -91,6 +92,14 @@ func (s *site) search(w http.ResponseWriter, r *http.Request, query, after strin
 			p.Found = p.Found[:mostFound]
 			p.Next = p.Found[mostFound-1].ID
 		}
+	}
+	if len(p.Found) == 0 {
+		has, err := s.Store.HasContacts(r.Context())
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		p.None = !has
 	}
 	s.show(w, r, http.StatusOK, "contacts", "contacts", "", p)
 }

@@ -42,7 +42,7 @@ func (s *site) listRoutes() []route {
 		{pattern: "GET /imports/{id}", role: staff.Officer, handle: s.uploaded},
 		{pattern: "GET /imports/{id}/refused", role: staff.Officer, handle: s.refused},
 		{pattern: "POST /imports/{id}/check", role: staff.Officer, handle: s.checkList},
-		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList},
+		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList, kept: true},
 		{pattern: "POST /imports/{id}/cancel", role: staff.Officer, handle: s.cancelList},
 	}
 }
@@ -187,6 +187,9 @@ func (s *site) showList(w http.ResponseWriter, r *http.Request, status int, prob
 		}
 	}
 	if partial(r) {
+		if !p.Live { // the whole page has more to say then
+			w.Header().Set("HX-Refresh", "true")
+		}
 		s.fragment(w, r, http.StatusOK, "list", "progress", p)
 		return
 	}

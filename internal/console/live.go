@@ -20,6 +20,8 @@ type moment struct {
 	Deferrals []campaign.Trouble
 	Failures  []campaign.Trouble
 	Withdrawn int64
+	// Departures wait for the recipients' own time.
+	Departures []campaign.Departure
 }
 
 // watches looks at the campaigns that somebody watches: once for all who watch
@@ -129,6 +131,15 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 	m.Withdrawn = withdrawn[id]
 	recent := before != nil && m.At.Sub(before.At) < troubleBeat
 	switch {
+	case m.Campaign.Local.IsZero() || m.Books.Pending == 0:
+	case recent && m.Books.Pending == before.Books.Pending:
+		m.Departures = before.Departures
+	default:
+		if m.Departures, err = w.store.Departures(ctx, id, m.At); err != nil {
+			return nil, err
+		}
+	}
+	switch {
 	case m.Books.Deferred == 0:
 	case recent && m.Books.Deferred == before.Books.Deferred:
 		m.Deferrals = before.Deferrals
@@ -177,8 +188,9 @@ func (s *site) moment(c campaign.Campaign) (*moment, error) {
 // news is what a page of a campaign under way is told: parts of it by their id,
 // those that have changed.
 type news struct {
-	Ended bool              `json:"ended"`
-	Parts map[string]string `json:"parts"`
+	Launched bool              `json:"launched"`
+	Ended    bool              `json:"ended"`
+	Parts    map[string]string `json:"parts"`
 }
 
 // liveParts are the parts of the page that change while a campaign runs.
@@ -219,7 +231,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 
 // tell writes the parts that have changed since they were told last.
 func (s *site) tell(w http.ResponseWriter, r *http.Request, m *moment, told map[string]string) bool {
-	n := news{Ended: m.Campaign.State.Ended(), Parts: map[string]string{}}
+	n := news{Launched: !m.Campaign.Launched.IsZero(), Ended: m.Campaign.State.Ended(), Parts: map[string]string{}}
 	page := s.page(r, "campaigns", "", s.livePage(r, m))
 	for _, part := range liveParts() {
 		var b bytes.Buffer

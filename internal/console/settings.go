@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -15,6 +16,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // settingStore is what the settings pages show and change.
@@ -80,9 +82,41 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 	case gating.SettingConsentLife, contact.SettingSignUpLife:
 		return s.text(r, "console.setting.value.days", value)
 	case contact.SettingFailureLimit, contact.SettingComplaintLimit:
-		return value + " %"
+		return templates.Percent(s.lang(r), value)
+	case contact.SettingConfirmAbove:
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return s.number(r, n)
+		}
+	case contact.SettingSendPace:
+		if perSecond, err := contact.ParsePace(value); err == nil {
+			return s.rateText(r, perSecond)
+		}
+	case contact.SettingConfirmSources:
+		var names []string
+		for source := range strings.SplitSeq(value, ",") {
+			names = append(names, s.text(r, "console.source."+source))
+		}
+		return strings.Join(names, ", ")
+	case contact.SettingDefaultPurpose:
+		return s.termText(r, contact.Purposes, value)
+	case contact.SettingDefaultBasis:
+		return s.termText(r, contact.LegalBases, value)
 	}
 	return value
+}
+
+// termText is the name of a term, or its key when that cannot be found.
+func (s *site) termText(r *http.Request, of contact.Vocabulary, key string) string {
+	terms, err := s.Store.Terms(r.Context(), of)
+	if err != nil {
+		s.Log.Error("the terms could not be read", "error", err)
+	}
+	for _, t := range terms {
+		if t.Key == key {
+			return nameIn(t.Names, s.lang(r), key)
+		}
+	}
+	return key
 }
 
 func (s *site) settings(w http.ResponseWriter, r *http.Request) {

@@ -20,6 +20,7 @@ type Store interface {
 	vocabularyStore
 	sendingStore
 	lookStore
+	startStore
 	userStore
 	auditStore
 	upgradeStore

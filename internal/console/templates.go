@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -26,13 +27,22 @@ type newPage struct {
 
 func (s *site) startingPoints(r *http.Request) (p newPage, err error) {
 	for i, c := range s.Starters {
-		p.Starters = append(p.Starters, startingPoint{fmt.Sprint("starter:", i), c.Name, strings.Join(c.Languages(), ", "), string(c.Class)})
+		p.Starters = append(p.Starters, startingPoint{fmt.Sprint("starter:", i), c.Name, s.languageList(r, c), string(c.Class)})
 	}
 	stored, err := s.Store.Templates(r.Context())
 	for _, t := range stored {
-		p.Templates = append(p.Templates, startingPoint{fmt.Sprint("template:", t.ID), t.Content.Name, strings.Join(t.Content.Languages(), ", "), ""})
+		p.Templates = append(p.Templates, startingPoint{fmt.Sprint("template:", t.ID), t.Content.Name, s.languageList(r, t.Content), ""})
 	}
 	return p, err
+}
+
+// languageList names the languages that a mail is written in.
+func (s *site) languageList(r *http.Request, c campaign.Content) string {
+	var names []string
+	for _, lang := range c.Languages() {
+		names = append(names, s.Templates.LanguageName(s.lang(r), lang))
+	}
+	return strings.Join(names, ", ")
 }
 
 // mostOld is how many campaigns are offered to be copied.
@@ -80,12 +90,14 @@ func (s *site) begin(r *http.Request, from string) (c campaign.Content, err erro
 	}
 	switch kind {
 	case "blank":
-		return s.blank(r), nil
+		c = s.blank(r)
+		return c, s.sign(r, &c)
 	case "starter":
 		if id < 0 || int(id) >= len(s.Starters) {
 			return c, errNoStart
 		}
-		return s.Starters[id].Clone(), nil
+		c = s.Starters[id].Clone()
+		return c, s.sign(r, &c)
 	case "template", "campaign":
 		d, err := s.Store.Draft(r.Context(), campaign.DraftRef{Template: kind == "template", ID: id})
 		if errors.Is(err, campaign.ErrNotFound) {
@@ -148,21 +160,59 @@ func (s *site) templates(w http.ResponseWriter, r *http.Request) {
 	}
 	var rows []templateRow
 	for _, t := range list {
-		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: strings.Join(t.Content.Languages(), ", "), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
+		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: s.languageList(r, t.Content), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
 			Subject: t.Content.Variants[variantOf(t.Content, "")].Subject}
-		for _, lang := range t.Content.Languages() {
-			for _, f := range campaign.Findings(t.Content, lang) {
-				switch f.Level {
-				case campaign.LevelError:
-					row.Errors++
-				case campaign.LevelWarning:
-					row.Warnings++
-				}
-			}
-		}
 		rows = append(rows, row)
 	}
+	s.lints.fill(rows, list)
 	s.show(w, r, http.StatusOK, "templates", "templates", "", rows)
+}
+
+// lints keep what was found in templates, with the version that it was found
+// in: reading their HTML takes longer than all else on the page.
+type lints struct {
+	mu    sync.Mutex
+	found map[int64]found
+}
+
+type found struct {
+	version          int64
+	errors, warnings int
+}
+
+// fill says of each row what is to be mended in its template. Only what was
+// written since is read; templates that are not listed are forgotten.
+func (l *lints) fill(rows []templateRow, list []campaign.Draft) {
+	l.mu.Lock()
+	before := l.found
+	l.mu.Unlock()
+	now := make(map[int64]found, len(list))
+	for i, t := range list {
+		f, known := before[t.ID]
+		if !known || f.version != t.Version {
+			f = lint(t)
+		}
+		now[t.ID], rows[i].Errors, rows[i].Warnings = f, f.errors, f.warnings
+	}
+	l.mu.Lock()
+	l.found = now
+	l.mu.Unlock()
+}
+
+// lint counts what is to be mended in a template.
+func lint(t campaign.Draft) found {
+	f := found{version: t.Version}
+	for _, lang := range t.Content.Languages() {
+		for _, finding := range campaign.Findings(t.Content, lang) {
+			switch finding.Level {
+			case campaign.LevelError:
+				f.errors++
+			case campaign.LevelWarning:
+				f.warnings++
+			}
+		}
+	}
+	return f
 }
 
 func (s *site) newTemplate(w http.ResponseWriter, r *http.Request) {
@@ -206,7 +256,10 @@ func (s *site) createTemplate(w http.ResponseWriter, r *http.Request) {
 			refuse(problem)
 			return
 		}
-		content = s.blank(r)
+		if content, err = s.begin(r, "blank"); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		v := campaign.Variant{HTML: source}
 		if extension := strings.ToLower(path.Ext(fileName)); extension == ".md" || extension == ".markdown" {
 			v = campaign.Variant{Markdown: source}

@@ -273,12 +273,20 @@ func (p *Pool) connect(r *relayState) {
 	if err != nil {
 		return
 	}
-	if p.options.Slots != nil {
-		defer p.options.Slots.Release(r.name)
-	}
 	c := newConnection(client, r)
 	err = p.converse(c)
+	if err == nil {
+		c.quit()
+	} else {
+		p.tellLost(r, err)
+		_ = client.Close()
+	}
+	// Before it makes room: whoever opens the next one asks for its place.
+	if p.options.Slots != nil {
+		p.options.Slots.Release(r.name)
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !c.leaving {
 		r.open.Add(-1)
 	}
@@ -289,13 +297,6 @@ func (p *Pool) connect(r *relayState) {
 		}
 	}
 	p.changed()
-	p.mu.Unlock()
-	if err != nil {
-		p.tellLost(r, err)
-		_ = client.Close()
-		return
-	}
-	c.quit()
 }
 
 // lostEvery is how often the log tells of a relay's lost connections.

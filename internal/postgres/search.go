@@ -20,6 +20,14 @@ const searchWindow = 10_000
 // blank in front lets a short word be looked for where a name begins.
 const searchText = `lower(' ' || c.email || ' ' || c.first_name || ' ' || c.last_name)`
 
+// HasContacts reports whether there is anybody on file.
+func (db *DB) HasContacts(ctx context.Context) (has bool, err error) {
+	if err = db.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM contact WHERE deleted_at IS NULL)`).Scan(&has); err != nil {
+		return false, fmt.Errorf("look for contacts: %w", err)
+	}
+	return has, nil
+}
+
 // SearchContacts returns contacts after one, in the order of their ids, that
 // have all the words in their name, address or company, at most limit of them.
 // A word of one or two letters is looked for where a name, an address or a

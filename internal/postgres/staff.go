@@ -74,9 +74,9 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		}
 		var id int64
 		err = tx.QueryRow(ctx, `
-			INSERT INTO staff (email, password_hash, role, language, created_at) VALUES (lower($1), $2, $3, $4, $5)
+			INSERT INTO staff (email, password_hash, role, language, time_zone, created_at) VALUES (lower($1), $2, $3, $4, $5, $6)
 			ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role, disabled_at = NULL
-			RETURNING id`, u.Email, u.PasswordHash, role, u.Language, now).Scan(&id)
+			RETURNING id`, u.Email, u.PasswordHash, role, u.Language, u.TimeZone, now).Scan(&id)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@
   const patience = 1500; // ms of typing on
   const retry = 3000;
   let timer, since = 0, changed = false, saving = false, held = false, leaving = false;
+  let waiting; // a button that was pressed while a save was under way
 
   const body = () => {
     const data = new URLSearchParams(new FormData(form));
@@ -42,6 +43,13 @@
       // The server is away: what is written stays here, and is tried again.
     }
     saving = false;
+    if (waiting) {
+      if (response && response.ok && answer) form.elements.version.value = answer.version;
+      const button = waiting;
+      waiting = undefined;
+      form.requestSubmit(button);
+      return;
+    }
     if (!response || !answer) {
       changed = true;
       status.textContent = status.dataset.failed;
@@ -86,10 +94,15 @@
     changed = true;
     later(quiet);
   });
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (event) => {
     clearTimeout(timer);
+    held = true; // the form itself saves, over the version that the last save made
+    if (saving) {
+      event.preventDefault();
+      waiting = event.submitter;
+      return;
+    }
     leaving = true;
-    held = true; // the form itself saves
   });
   window.addEventListener("pagehide", () => {
     if (changed && !leaving && !held) fetch(form.action, { method: "POST", body: body(), headers: { "X-Autosave": "1" }, keepalive: true });

@@ -12,12 +12,32 @@ for (const section of document.querySelectorAll("[data-events]")) {
       const part = document.getElementById(id);
       if (part && part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
     }
-    if (news.ended) {
+    if (news.ended || (news.launched && "launch" in section.dataset)) {
       events.close();
       location.reload();
     }
   };
 }
+
+// Where one is shows, also where the ways are wider than the screen.
+const showWhere = () => {
+  for (const way of document.querySelectorAll(".tabs, .top nav")) {
+    const current = way.querySelector("[aria-current]");
+    if (current) way.scrollLeft = current.offsetLeft - way.offsetLeft - (way.clientWidth - current.offsetWidth) / 2;
+  }
+};
+showWhere();
+window.addEventListener("resize", showWhere);
+
+// What was done is told once, not again by each reload.
+const here = new URL(location.href);
+if (here.searchParams.has("done")) {
+  here.searchParams.delete("done");
+  history.replaceState(history.state, "", here);
+}
+
+// A new user is told times as where the browser is.
+for (const zone of document.querySelectorAll("[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 // Dialogs: a button with data-opens shows the dialog of that id; data-closes
 // closes the one around it. A menu closes when one looks elsewhere.
