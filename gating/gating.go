@@ -88,7 +88,7 @@ func Decide(f Facts, p Policy) Verdict {
 		holds, event := i.ask(r)
 		switch {
 		case !holds:
-		case p.Override && r.liftable():
+		case p.Override && r.Liftable():
 			v.Lifted = append(v.Lifted, r)
 		default:
 			v.Send, v.Reason, v.Event = !r.Blocks(), r, event
@@ -121,7 +121,7 @@ func Explain(f Facts, p Policy) ([]Step, Verdict) {
 	steps := make([]Step, 0, len(questions)+1)
 	for _, r := range questions {
 		holds, _ := i.ask(r)
-		steps = append(steps, Step{Reason: r, Holds: holds, Lifted: holds && p.Override && r.liftable(),
+		steps = append(steps, Step{Reason: r, Holds: holds, Lifted: holds && p.Override && r.Liftable(),
 			Decided: r == v.Reason, Found: i.found(r)})
 	}
 	if v.Reason == Consented || v.Reason == PrivacyOff {
@@ -142,8 +142,8 @@ var questions = [...]Reason{
 	Duplicate,
 }
 
-// liftable reports whether an override lifts the reason.
-func (r Reason) liftable() bool { return r == NoConsent || r == BasisNotAccepted || r == TypeNotChosen }
+// Liftable reports whether an override lifts the reason.
+func (r Reason) Liftable() bool { return r == NoConsent || r == BasisNotAccepted || r == TypeNotChosen }
 
 // inquiry is the facts and rules of one decision.
 type inquiry struct {

@@ -34,6 +34,10 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	if err != nil || active.Err() != nil {
 		return err
 	}
+	open, err := w.Store.Visit(ctx, task.Campaign, task.Batch)
+	if err != nil || !open {
+		return err
+	}
 	p, err := w.prepared.get(ctx, w, task.Campaign)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ type Store interface {
 	// sent now; done says that none was left and the campaign is planned.
 	PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
 		decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error)
+	// Visit notes that a batch is being worked on; it reports false when it is closed.
+	Visit(ctx context.Context, id campaign.ID, batch int) (open bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
 	// Unclaim gives back what a claim whose answer was lost may have taken.
 	Unclaim(ctx context.Context, r campaign.ClaimRequest) error

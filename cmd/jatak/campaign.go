@@ -203,15 +203,15 @@ func (l *campaignLaunchCommand) Run(ctx context.Context, c *console) error {
 		}
 		return printGateReports(c.out, reports)
 	}
+	override, err := overrideFor(l.OverrideReason)
+	if err != nil {
+		return err
+	}
 	client, err := openQueue(ctx, l.Redis)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	var override campaign.Override
-	if l.OverrideReason != "" {
-		override = campaign.Override{Reason: l.OverrideReason, By: actor()}
-	}
 	if l.SelfTest == "refuse" {
 		if err := l.reach(ctx, db); err != nil {
 			return fmt.Errorf("campaign %d is not launched, because recipients could not reach their pages: %w", l.ID, err)
@@ -262,6 +262,9 @@ func launch(ctx context.Context, db *postgres.DB, bell *queue.Client, kept campa
 	}
 	now := time.Now()
 	if err := db.Launch(ctx, kept.ID, override, now); err != nil {
+		return err
+	}
+	if err := auditCampaign(ctx, db, kept.ID, "launch", ""); err != nil {
 		return err
 	}
 	return bell.RingPlan(ctx, kept.ID, now)
@@ -334,6 +337,8 @@ func (l *campaignListCommand) Run(ctx context.Context, c *console) error {
 	for _, k := range campaigns {
 		note := ""
 		switch {
+		case k.State == campaign.StateScheduled && !k.Local.IsZero():
+			note = "  (is sent at " + k.Local.Clock.Format("2006-01-02 15:04") + " where each recipient is)"
 		case k.State == campaign.StateScheduled:
 			note = "  (starts " + k.Scheduled.Local().Format(time.RFC1123Z) + ")"
 		case k.PauseReason != "":

@@ -11,6 +11,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // oneCampaign is what commands about one campaign have in common.
@@ -24,6 +25,33 @@ func (o *oneCampaign) with(ctx context.Context, c *console, f func(*postgres.DB)
 	return withDatabase(ctx, o.Database, c, f)
 }
 
+// change changes the campaign by f and writes in the audit log that it was done.
+func (o *oneCampaign) change(ctx context.Context, c *console, action, detail string, f func(*postgres.DB) error) error {
+	return o.with(ctx, c, func(db *postgres.DB) error {
+		if err := f(db); err != nil {
+			return err
+		}
+		return auditCampaign(ctx, db, o.ID, action, detail)
+	})
+}
+
+// auditCampaign writes what was done to a campaign at this terminal.
+func auditCampaign(ctx context.Context, db *postgres.DB, id campaign.ID, action, detail string) error {
+	return db.WriteAudit(ctx, staff.Entry{Actor: actor(), Action: "campaign " + action, Campaign: int64(id), Detail: detail, At: time.Now()})
+}
+
+// overrideFor returns an override for a reason; none for "".
+func overrideFor(reason string) (campaign.Override, error) {
+	if reason == "" {
+		return campaign.Override{}, nil
+	}
+	o, err := campaign.NewOverride(reason, actor(), time.Now())
+	if err != nil {
+		return o, fmt.Errorf("--override-reason: %w", err)
+	}
+	return o, nil
+}
+
 type campaignPauseCommand struct {
 	oneCampaign
 	Reason string `help:"Why; campaign list shows it." placeholder:"TEXT"`
@@ -31,14 +59,14 @@ type campaignPauseCommand struct {
 
 // Run pauses the campaign.
 func (p *campaignPauseCommand) Run(ctx context.Context, c *console) error {
-	return p.with(ctx, c, func(db *postgres.DB) error { return db.Pause(ctx, p.ID, p.Reason) })
+	return p.change(ctx, c, "pause", p.Reason, func(db *postgres.DB) error { return db.Pause(ctx, p.ID, p.Reason) })
 }
 
 type campaignResumeCommand struct{ oneCampaign }
 
 // Run lets the campaign go on.
 func (r *campaignResumeCommand) Run(ctx context.Context, c *console) error {
-	return r.with(ctx, c, func(db *postgres.DB) error { return db.Resume(ctx, r.ID) })
+	return r.change(ctx, c, "resume", "", func(db *postgres.DB) error { return db.Resume(ctx, r.ID) })
 }
 
 type campaignCancelCommand struct {
@@ -48,7 +76,7 @@ type campaignCancelCommand struct {
 
 // Run cancels the campaign, or says what that would mean.
 func (k *campaignCancelCommand) Run(ctx context.Context, c *console) error {
-	return k.with(ctx, c, func(db *postgres.DB) error {
+	return k.change(ctx, c, "cancel", "", func(db *postgres.DB) error {
 		books, err := db.Books(ctx, k.ID)
 		if err != nil {
 			return err
@@ -84,7 +112,15 @@ func (s *campaignScheduleCommand) Run(ctx context.Context, c *console) error {
 	if !at.After(time.Now()) {
 		return fmt.Errorf("%s is past; jatak campaign launch %d sends at once", at.Format(time.RFC3339), s.ID)
 	}
-	return s.with(ctx, c, func(db *postgres.DB) error {
+	override, err := overrideFor(s.OverrideReason)
+	if err != nil {
+		return err
+	}
+	detail, said := at.UTC().Format(time.RFC3339), "starts at "+at.Format(time.RFC1123Z)
+	if s.Local {
+		detail, said = s.At+" --local --zone "+local.Zone, "is sent at "+s.At+" where each recipient is"
+	}
+	err = s.change(ctx, c, "schedule", detail, func(db *postgres.DB) error {
 		kept, err := db.Campaign(ctx, s.ID)
 		if err != nil {
 			return err
@@ -92,23 +128,16 @@ func (s *campaignScheduleCommand) Run(ctx context.Context, c *console) error {
 		if err := checkContent(kept); err != nil {
 			return err
 		}
-		var override campaign.Override
-		if s.OverrideReason != "" {
-			override = campaign.Override{Reason: s.OverrideReason, By: actor()}
-		}
 		if s.Local {
-			if err := db.ScheduleLocal(ctx, s.ID, local, override); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.err, "Campaign %d is sent at %s where each recipient is. To take that back: jatak campaign unschedule %d\n", s.ID, s.At, s.ID)
-			return err
+			return db.ScheduleLocal(ctx, s.ID, local, override)
 		}
-		if err := db.Schedule(ctx, s.ID, at, override); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.err, "Campaign %d starts at %s. To take that back: jatak campaign unschedule %d\n", s.ID, at.Format(time.RFC1123Z), s.ID)
-		return err
+		return db.Schedule(ctx, s.ID, at, override)
 	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.err, "Campaign %d %s. To take that back: jatak campaign unschedule %d\n", s.ID, said, s.ID)
+	return err
 }
 
 // parseWhen reads a moment.
@@ -135,7 +164,7 @@ type campaignUnscheduleCommand struct{ oneCampaign }
 
 // Run makes the campaign a draft again.
 func (u *campaignUnscheduleCommand) Run(ctx context.Context, c *console) error {
-	return u.with(ctx, c, func(db *postgres.DB) error { return db.Unschedule(ctx, u.ID) })
+	return u.change(ctx, c, "unschedule", "", func(db *postgres.DB) error { return db.Unschedule(ctx, u.ID) })
 }
 
 type campaignResendCommand struct {
@@ -159,6 +188,13 @@ func (r *campaignResendCommand) Run(ctx context.Context, c *console) error {
 		if err != nil {
 			return err
 		}
+		detail := fmt.Sprintf("%s: %d", state, n)
+		if r.Code != 0 {
+			detail = fmt.Sprintf("%s %d: %d", state, r.Code, n)
+		}
+		if err := auditCampaign(ctx, db, r.ID, "resend", detail); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintf(c.out, "%s mails are pending again\n", number(n))
 		return err
 	})
@@ -175,7 +211,7 @@ func (p *campaignPaceCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return fmt.Errorf("the pace %w", err)
 	}
-	return p.with(ctx, c, func(db *postgres.DB) error { return db.SetPace(ctx, p.ID, pace) })
+	return p.change(ctx, c, "pace", contact.PaceText(pace), func(db *postgres.DB) error { return db.SetPace(ctx, p.ID, pace) })
 }
 
 type campaignPriorityCommand struct {
@@ -185,7 +221,7 @@ type campaignPriorityCommand struct {
 
 // Run changes the priority.
 func (p *campaignPriorityCommand) Run(ctx context.Context, c *console) error {
-	return p.with(ctx, c, func(db *postgres.DB) error { return db.SetPriority(ctx, p.ID, p.Priority) })
+	return p.change(ctx, c, "priority", string(p.Priority), func(db *postgres.DB) error { return db.SetPriority(ctx, p.ID, p.Priority) })
 }
 
 type campaignTestCommand struct {

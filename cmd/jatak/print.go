@@ -94,6 +94,9 @@ func printGateReports(w io.Writer, g gateComparison) error {
 func printBooks(w io.Writer, kept campaign.Campaign, books campaign.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  campaign %d, %s: %s\n", kept.ID, kept.State, kept.Name)
+	if kept.OverrideReason != "" {
+		fmt.Fprintf(&b, "  with an override by %s: %s\n", kept.OverrideBy, kept.OverrideReason)
+	}
 	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-36s %10s\n", name, number(n)) }
 	row("audience", books.Audience)
 	row("  sent", books.Sent)

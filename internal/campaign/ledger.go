@@ -2,7 +2,11 @@ package campaign
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
@@ -41,6 +45,24 @@ type Campaign struct {
 // value lifts nothing.
 type Override struct {
 	Reason, By string
+	At         time.Time // when it was decided
+}
+
+// MaxOverrideReason bounds the reason of an override, in characters.
+const MaxOverrideReason = 500
+
+// NewOverride returns an override for a reason of one or more words.
+func NewOverride(reason, by string, now time.Time) (Override, error) {
+	reason = strings.Join(strings.Fields(reason), " ")
+	switch {
+	case reason == "":
+		return Override{}, errors.New("an override needs a written reason")
+	case utf8.RuneCountInString(reason) > MaxOverrideReason:
+		return Override{}, fmt.Errorf("the reason of an override has at most %d characters, not %d", MaxOverrideReason, utf8.RuneCountInString(reason))
+	case !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl):
+		return Override{}, errors.New("the reason of an override holds what is no text")
+	}
+	return Override{reason, by, now}, nil
 }
 
 // ClaimRequest asks for rows of a batch to send.

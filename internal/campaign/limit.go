@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/jatak-mail/jatak/internal/contact"
 )
 
 // Lane is where a mail goes, as pacing sees it: a hash of the recipient's domain,
@@ -74,6 +77,24 @@ func (l Limit) Rate(now time.Time) float64 {
 	return rate
 }
 
+// mostWarmUpDays is when a warm-up is said to end that hardly grows.
+const mostWarmUpDays = 36_500
+
+// WarmUpEnds returns the first day on which the warm-up slows nothing down; zero
+// when there is none.
+func (l Limit) WarmUpEnds() time.Time {
+	w := l.WarmUp
+	if w.First == 0 {
+		return time.Time{}
+	}
+	full := l.PerSecond
+	if full == 0 {
+		full = mostRate
+	}
+	days := math.Ceil(math.Log(full*24*60*60/float64(w.First))/math.Log(w.Growth) - 1e-9)
+	return w.From.AddDate(0, 0, int(min(max(days, 0), mostWarmUpDays)))
+}
+
 // Lanes returns the lanes of a destination's limit.
 func (l Limit) Lanes() []Lane {
 	domains := l.Domains
@@ -84,6 +105,9 @@ func (l Limit) Lanes() []Lane {
 	}
 	lanes := make([]Lane, len(domains))
 	for i, d := range domains {
+		if normal, err := contact.ParseAddress("x@" + d); err == nil {
+			d = normal.Domain() // blåbær.dk is xn--... in addresses
+		}
 		lanes[i] = LaneOf(d)
 	}
 	return lanes
@@ -142,34 +166,67 @@ const (
 	mostWarmUpFirst = 10_000_000
 )
 
-// Validate returns what is wrong with a limit, and what to write instead.
+// LimitError says what is wrong with a limit, and what to write instead.
+type LimitError struct {
+	Problem LimitProblem
+	Value   string // what was written, where the problem is about one of several
+	says    string
+}
+
+func (e *LimitError) Error() string { return e.says }
+
+// LimitProblem is what is wrong with a limit.
+type LimitProblem string
+
+// The problems.
+const (
+	LimitKindUnknown      LimitProblem = "kind"
+	LimitNameWrong        LimitProblem = "name"
+	LimitRelayWrong       LimitProblem = "relay"         // the name is no host and port
+	LimitRelayWithDomains LimitProblem = "relay_domains" // only destinations have domains
+	LimitDomainsMany      LimitProblem = "domains_many"
+	LimitDomainsMissing   LimitProblem = "domains" // of a name that stands for none
+	LimitDomainWrong      LimitProblem = "domain"
+	LimitPaceWrong        LimitProblem = "pace"
+	LimitAtOnceWrong      LimitProblem = "connections"
+	LimitBoundsNothing    LimitProblem = "nothing"
+	LimitFirstWrong       LimitProblem = "first" // of the warm-up, like those below
+	LimitGrowthWrong      LimitProblem = "growth"
+	LimitFromWrong        LimitProblem = "from"
+)
+
+func wrongLimit(problem LimitProblem, value, format string, args ...any) error {
+	return &LimitError{problem, value, fmt.Sprintf(format, args...)}
+}
+
+// Validate returns what is wrong with a limit, a LimitError, or nil.
 func (l Limit) Validate() error {
 	switch {
 	case l.Kind != RelayLimit && l.Kind != DestinationLimit:
-		return fmt.Errorf("a limit is for a %s or a %s, not %q", RelayLimit, DestinationLimit, l.Kind)
-	case l.Name == "" || len(l.Name) > mostLimitName || strings.ContainsAny(l.Name, " \t\r\n\x00{}"):
-		return fmt.Errorf("%q is no name of a limit; write outlook, example.org, or a relay as mail.example.org:587", l.Name)
+		return wrongLimit(LimitKindUnknown, "", "a limit is for a %s or a %s, not %q", RelayLimit, DestinationLimit, l.Kind)
+	case l.Name == "" || len(l.Name) > mostLimitName || !utf8.ValidString(l.Name) || strings.ContainsAny(l.Name, " \t\r\n\x00{}"):
+		return wrongLimit(LimitNameWrong, "", "%q is no name of a limit; write outlook, example.org, or a relay as mail.example.org:587", l.Name)
 	case l.Kind == RelayLimit && len(l.Domains) > 0:
-		return fmt.Errorf("the limit of a relay has no domains; remove them, or make it the limit of a destination")
+		return wrongLimit(LimitRelayWithDomains, "", "the limit of a relay has no domains; remove them, or make it the limit of a destination")
 	case len(l.Domains) > mostDomains:
-		return fmt.Errorf("a limit has at most %d domains, not %d", mostDomains, len(l.Domains))
+		return wrongLimit(LimitDomainsMany, "", "a limit has at most %d domains, not %d", mostDomains, len(l.Domains))
 	case l.PerSecond < 0 || math.IsNaN(l.PerSecond) || math.IsInf(l.PerSecond, 0):
-		return fmt.Errorf("the pace of a limit cannot be %v", l.PerSecond)
+		return wrongLimit(LimitPaceWrong, "", "the pace of a limit cannot be %v", l.PerSecond)
 	case l.Connections < 0 || l.Connections > mostAtOnce:
-		return fmt.Errorf("the connections are a number from 1 to %d, not %d", mostAtOnce, l.Connections)
+		return wrongLimit(LimitAtOnceWrong, "", "the connections are a number from 1 to %d, not %d", mostAtOnce, l.Connections)
 	case l.PerSecond == 0 && l.Connections == 0 && l.WarmUp.First == 0:
-		return fmt.Errorf("the limit bounds nothing; give a pace, connections or a warm-up")
+		return wrongLimit(LimitBoundsNothing, "", "the limit bounds nothing; give a pace, connections or a warm-up")
 	}
 	if l.Kind == RelayLimit {
 		if !relayName.MatchString(l.Name) {
-			return fmt.Errorf("%q is no relay; write host and port, such as mail.example.org:587", l.Name)
+			return wrongLimit(LimitRelayWrong, l.Name, "%q is no relay; write host and port, such as mail.example.org:587", l.Name)
 		}
 	} else if len(l.Domains) == 0 && providers()[l.Name] == nil && !domainName.MatchString(l.Name) {
-		return fmt.Errorf("%q is neither a domain nor one of %s; name the domains that it is for", l.Name, strings.Join(Providers(), ", "))
+		return wrongLimit(LimitDomainsMissing, l.Name, "%q is neither a domain nor one of %s; name the domains that it is for", l.Name, strings.Join(Providers(), ", "))
 	}
 	for _, d := range l.Domains {
-		if !domainName.MatchString(d) {
-			return fmt.Errorf("%q is no domain; write one like example.org", d)
+		if len(d) > mostLimitName || !domainName.MatchString(d) {
+			return wrongLimit(LimitDomainWrong, d, "%q is no domain; write one like example.org", d)
 		}
 	}
 	return l.WarmUp.validate()
@@ -180,11 +237,11 @@ func (w WarmUp) validate() error {
 	case w == WarmUp{}:
 		return nil
 	case w.First < 1 || w.First > mostWarmUpFirst:
-		return fmt.Errorf("a warm-up begins with 1 to %d mails a day, not %d", mostWarmUpFirst, w.First)
+		return wrongLimit(LimitFirstWrong, "", "a warm-up begins with 1 to %d mails a day, not %d", mostWarmUpFirst, w.First)
 	case !(w.Growth > 1 && w.Growth <= 10):
-		return fmt.Errorf("a warm-up grows each day by a factor above 1 and at most 10, not %v", w.Growth)
+		return wrongLimit(LimitGrowthWrong, "", "a warm-up grows each day by a factor above 1 and at most 10, not %v", w.Growth)
 	case w.From.IsZero():
-		return fmt.Errorf("a warm-up needs its first day; write one like 2026-12-01")
+		return wrongLimit(LimitFromWrong, "", "a warm-up needs its first day; write one like 2026-12-01")
 	}
 	return nil
 }

@@ -31,7 +31,14 @@ func TestWarmUp(t *testing.T) {
 			}
 		})
 	}
+	ends := l.WarmUpEnds()
+	if before := l.Rate(ends.Add(-time.Second)); before >= 10 || l.Rate(ends) != 10 {
+		t.Errorf("it is said to end on %s, before which there are %v mails a second", ends, before)
+	}
 	l.PerSecond = 0
+	if ends := l.WarmUpEnds(); l.Rate(ends) != 0 || l.Rate(ends.Add(-time.Second)) == 0 {
+		t.Errorf("without a rate of its own it is said to end on %s", ends)
+	}
 	if got := l.Rate(first.AddDate(0, 1, 0)); got != 0 {
 		t.Errorf("a warm-up without a rate of its own ends at %v", got)
 	}
@@ -69,9 +76,10 @@ func TestLimitsAreValidated(t *testing.T) {
 
 func TestDestinations(t *testing.T) {
 	t.Parallel()
-	l := campaign.Limits{Limited: []campaign.Limit{{Kind: campaign.DestinationLimit, Name: "hotmail.dk", PerSecond: 1}}}
+	l := campaign.Limits{Limited: []campaign.Limit{{Kind: campaign.DestinationLimit, Name: "hotmail.dk", PerSecond: 1},
+		{Kind: campaign.DestinationLimit, Name: "bær", Domains: []string{"blåbær.dk", "hyben.dk"}, PerSecond: 1}}}
 	names := l.Destinations()
-	for domain, want := range map[string]string{"outlook.com": "outlook", "hotmail.dk": "hotmail.dk", "gmail.com": "gmail", "example.org": ""} {
+	for domain, want := range map[string]string{"outlook.com": "outlook", "hotmail.dk": "hotmail.dk", "gmail.com": "gmail", "example.org": "", "xn--blbr-roah.dk": "bær", "hyben.dk": "bær"} {
 		if got := names[campaign.LaneOf(domain)]; got != want {
 			t.Errorf("%s goes to %q, want %q", domain, got, want)
 		}

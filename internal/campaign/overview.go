@@ -16,6 +16,7 @@ type Summary struct {
 	PauseReason                                     string
 	Audience                                        int64     // planned so far
 	Created, Scheduled, Launched, Planned, Finished time.Time // zero until it happens
+	Local                                           LocalTime // as a Campaign's
 }
 
 // ListFilter picks campaigns of a list.
@@ -35,6 +36,13 @@ type Progress struct {
 
 // RecentWindow is what the present rate of sending is measured over.
 const RecentWindow = 10 * time.Second
+
+// Departure is a part of a campaign that waits until it is its time where the
+// recipients are.
+type Departure struct {
+	At     time.Time
+	People int64
+}
 
 // Trouble is a kind of reply that mails got, with how many got it.
 type Trouble struct {
@@ -77,6 +85,7 @@ type Breakdown struct {
 	Others    Slice   // all other domains together, without a name
 	Languages []Slice
 	Withdrawn int64
+	Lifted    int64 // who got past the gate by an override
 }
 
 // BookingFilter picks people of a campaign's books. Zero fields pick all.
@@ -88,6 +97,8 @@ type BookingFilter struct {
 	Code     int    // of the last reply
 	// Withdrawn picks those who have withdrawn by this campaign's mail.
 	Withdrawn bool
+	// Lifted picks those who got past the gate by an override.
+	Lifted bool
 }
 
 // Position is a place in a campaign's books, to go on from.

@@ -82,7 +82,7 @@ const (
 
 // auditTopics are the first words of what is done.
 func auditTopics() []string {
-	return []string{"campaign", "contact", "consent", "template", "settings", "wording", "term", "type", "brand", "user", "account", "relay", "limit", "upgrade"}
+	return []string{"campaign", "contact", "consent", "preference", "audience", "import", "template", "settings", "wording", "term", "type", "brand", "user", "account", "relay", "limit", "upgrade"}
 }
 
 type auditLine struct {

@@ -41,6 +41,9 @@ type campaignStore interface {
 	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
 	Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error
+	// ScheduleLocal does so for a time of day wherever the recipients are.
+	ScheduleLocal(ctx context.Context, id campaign.ID, at campaign.LocalTime, override campaign.Override) error
+	Departures(ctx context.Context, id campaign.ID, now time.Time) ([]campaign.Departure, error)
 	Unschedule(ctx context.Context, id campaign.ID) error
 	Pause(ctx context.Context, id campaign.ID, reason string) error
 	Resume(ctx context.Context, id campaign.ID) error
@@ -59,8 +62,9 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
-		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign},
+		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign, kept: true},
 		{pattern: "POST /campaigns/{id}/launch", role: staff.Marketer, handle: s.launch},
+		{pattern: "POST /campaigns/{id}/override", role: staff.Officer, handle: s.override, kept: true},
 		{pattern: "POST /campaigns/{id}/{action}", role: staff.Marketer, handle: s.act},
 	}
 }
@@ -102,6 +106,7 @@ type campaignRow struct {
 	Percent, Reached int64  // of the audience, those who have an outcome; of those mailed, those sent
 	Mailed           int64
 	When             time.Time
+	LocalTime        string // of a campaign that waits for each recipient's own
 }
 
 type listPage struct {
@@ -199,7 +204,7 @@ func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) e
 				p.Again = 4
 			}
 		} else if c.State == campaign.StateScheduled {
-			row.When = c.Scheduled
+			row.When, row.LocalTime = c.Scheduled, s.localTime(r, c.Local)
 		}
 		p.Rows = append(p.Rows, row)
 	}
@@ -326,7 +331,11 @@ type livePage struct {
 	Balanced  bool
 	Rate      string // mails a second just now; "" when none
 	Left      string // how long it will still take; "" when that cannot be said
-	Hint      string // a key: why nothing goes on
+	LocalTime string // the time of day it is sent at wherever the recipients are; "" for none
+	Waiting   int64  // who wait for that time
+	Waits     []campaign.Departure
+	LastLeave time.Time // when it is that time for the last of them
+	Hint      string    // a key: why nothing goes on
 	Deferrals []troubleRow
 	Failures  []troubleRow
 	Actions   []string
@@ -341,11 +350,14 @@ type troubleRow struct {
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
 	p := livePage{Campaign: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, Hint: hintOf(c, books)}
+		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
+	for _, d := range m.Departures {
+		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
+	}
 	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
 	if rate > 0 && p.Under {
 		p.Rate = s.rate(r, rate)
-		if c.State == campaign.StateSending {
+		if c.State == campaign.StateSending && p.Waiting == 0 {
 			p.Left = s.duration(r, time.Duration(float64(p.Open)/rate*float64(time.Second)))
 		}
 	}
@@ -383,6 +395,14 @@ func (s *site) pausedBy(r *http.Request, reason string) string {
 // percent writes a share that a rule names.
 func (s *site) percent(r *http.Request, n float64) string {
 	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
+}
+
+// localTime writes a time of day of which each recipient has their own.
+func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
+	if l.IsZero() {
+		return ""
+	}
+	return templates.Time(s.lang(r), l.Clock)
 }
 
 // hintOf says why a campaign that should go on does not.

@@ -22,6 +22,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // town imports so many people, of whom some have said no and some are named like
@@ -142,9 +143,36 @@ func TestCampaignPagesInABrowser(t *testing.T) {
 	for i := range 9 {
 		o.choose(contact.ID(200+7*i), second, time.Now().Add(-time.Duration(i*i)*7*time.Minute))
 	}
+	recall, morning := o.newsletter("Tilbagekaldelse"), o.newsletter("Godmorgen")
+	override, err := campaign.NewOverride("Kedlen fra i går kan brænde: alle, der har købt den, skal vide det.", "user:anna@jatak.example", time.Now())
+	if err == nil {
+		err = o.db.Set(t.Context(), gating.SettingPrivacy, "on", "test", time.Now().Add(-time.Minute))
+	}
+	if err == nil {
+		err = o.db.Schedule(t.Context(), recall, time.Now(), override)
+	}
+	if err == nil {
+		err = o.db.ScheduleLocal(t.Context(), morning, campaign.LocalTime{Clock: time.Now().UTC().Add(13 * time.Hour), Zone: "Europe/Copenhagen"}, override)
+	}
+	if err == nil {
+		_, _, err = o.db.Sweep(t.Context(), true, time.Now(), 0, 10)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []campaign.ID{recall, morning} {
+		for done := false; !done; {
+			if _, done, err = o.db.PlanChunk(t.Context(), id, 1000, time.Now(), gating.Decide); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	b := o.browse(staff.Administrator)
 	b.do(chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
-	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d", running), fmt.Sprintf("/campaigns/%d/report", second), fmt.Sprintf("/campaigns/%d/check", draft),
+	b.do(chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d/check", b.url, draft)), chromedp.Click(chromedp.CSS(`.launch > details > summary`)),
+		chromedp.WaitVisible(chromedp.CSS(`textarea[name=reason]`)))
+	b.shoot(fmt.Sprintf("/campaigns/%d/check/override", draft), 1280, "light")
+	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d/report", recall), fmt.Sprintf("/campaigns/%d", morning), fmt.Sprintf("/campaigns/%d", running), fmt.Sprintf("/campaigns/%d/report", second), fmt.Sprintf("/campaigns/%d/check", draft),
 		fmt.Sprintf("/campaigns/%d", draft), fmt.Sprintf("/campaigns/%d/people?state=failed", second), fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)} {
 		b.inspect(path)
 	}
@@ -254,6 +282,206 @@ func TestALargeLaunchAsksForTheNumber(t *testing.T) {
 	kept, err := o.db.Campaign(t.Context(), id)
 	if err != nil || kept.State != campaign.StateScheduled || !kept.Scheduled.Equal(time.Date(2027, 1, 1, 10, 0, 0, 0, time.UTC)) {
 		t.Errorf("it is %s for %s, %v", kept.State, kept.Scheduled, err)
+	}
+}
+
+// held gives some of a town a basis and turns E-marketing privacy on: the others
+// are held back by nothing else.
+func (o *office) held(people, consented int) {
+	o.t.Helper()
+	o.town(people)
+	if err := o.db.Set(o.t.Context(), gating.SettingPrivacy, "on", "test", noon.Add(-time.Hour)); err != nil {
+		o.t.Fatal(err)
+	}
+	on := true
+	for id := range consented {
+		if _, err := o.db.Choose(o.t.Context(), contact.Choices{Contact: contact.ID(id + 4), Source: gating.SourceManagePage, Emarketing: &on, At: noon.Add(-time.Minute), Locale: "da", Wording: "Ja tak"}); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+}
+
+func TestALaunchWithAnOverride(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.held(30, 5) // and the two of the office; the third of all has withdrawn, and the 23rd
+	id := o.newsletter("Recall")
+	if err := o.db.Set(t.Context(), contact.SettingConfirmAbove, "10", "test", noon.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/campaigns/%d/", id)
+	marketer, officer := o.as(staff.Marketer), o.as(staff.Officer)
+	check := marketer.do("GET", path+"check", nil)
+	if page := check.Body.String(); !strings.Contains(page, o.words.CountText("en", "console.override.role", 25)) || strings.Contains(page, path+"override") {
+		t.Errorf("a marketer is shown: %s", page)
+	}
+	officer.do("POST", "/language", url.Values{"lang": {"da"}})
+	check = officer.do("GET", path+"check", nil)
+	page := check.Body.String()
+	for _, want := range []string{o.words.CountText("da", "console.override.more", 25), "Send til 30 personer på dansk og engelsk, heraf 25 ved undtagelsen", "Send til 5 personer"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the check does not say %q: %s", want, page)
+		}
+	}
+	form := func(reason, number string) url.Values {
+		return url.Values{"seen": {seen(check)}, "reason": {reason}, "number": {number}}
+	}
+	if w := marketer.do("POST", path+"override", form("kettles catch fire", "30")); w.Code != http.StatusForbidden {
+		t.Errorf("a marketer's override answers %d", w.Code)
+	}
+	for name, wrong := range map[string]struct {
+		form url.Values
+		want int
+	}{
+		"no reason":        {form(" ", "30"), http.StatusBadRequest},
+		"a long reason":    {form(strings.Repeat("æ", campaign.MaxOverrideReason+1), "30"), http.StatusBadRequest},
+		"no text":          {form("a\x00b", "30"), http.StatusBadRequest},
+		"the wrong number": {form("kettles catch fire", "5"), http.StatusBadRequest},
+		"another report":   {url.Values{"seen": {"1-2-3"}, "reason": {"x"}, "number": {"30"}}, http.StatusConflict},
+	} {
+		if w := officer.do("POST", path+"override", wrong.form); w.Code != wrong.want {
+			t.Errorf("%s answers %d", name, w.Code)
+		}
+	}
+	reason := "kettles catch fire: " + nasty
+	if w := officer.do("POST", path+"override", form(reason, "30")); w.Code != http.StatusSeeOther {
+		t.Fatalf("the override answers %d: %s", w.Code, w.Body)
+	}
+	kept, err := o.db.Campaign(t.Context(), id)
+	if err != nil || kept.State != campaign.StateScheduled || kept.OverrideReason != reason || kept.OverrideBy != "user:officer@jatak.example" {
+		t.Errorf("it is kept as %s, %q by %q, %v", kept.State, kept.OverrideReason, kept.OverrideBy, err)
+	}
+	if lines := o.audited(); !strings.HasPrefix(lines[0], "user:officer@jatak.example campaign override kettles catch fire") {
+		t.Errorf("the audit log: %q", lines)
+	}
+
+	// Who gets it is who the page said: also some without a consent, and nobody who
+	// has withdrawn.
+	if _, _, err := o.db.Sweep(t.Context(), true, noon.Add(time.Second), 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	for done := false; !done; {
+		if _, done, err = o.db.PlanChunk(t.Context(), id, 100, noon.Add(time.Second), gating.Decide); err != nil {
+			t.Fatal(err)
+		}
+	}
+	books, err := o.db.Books(t.Context(), id)
+	if err != nil || books.Pending != 30 || books.Blocked[gating.Withdrawn] != 2 || books.BlockedTotal() != 2 {
+		t.Errorf("the books are %+v, %v", books, err)
+	}
+	for _, of := range []string{"", "report"} {
+		page := officer.do("GET", strings.TrimSuffix(path+of, "/"), nil).Body.String()
+		if !strings.Contains(page, "kettles catch fire: &lt;script&gt;") || !strings.Contains(page, "officer@jatak.example") {
+			t.Errorf("the page %q does not tell of the override: %s", of, page)
+		}
+	}
+	report := officer.do("GET", path+"report", nil).Body.String()
+	if !strings.Contains(report, o.words.CountText("da", "console.override.lifted", 25)) {
+		t.Errorf("the report does not say how many got past: %s", report)
+	}
+	if people := officer.do("GET", path+"people?lifted=1", nil).Body.String(); strings.Count(people, `class="main-cell"`) != 25 {
+		t.Errorf("behind the number are others: %s", people)
+	}
+	if lines := o.audited(); strings.Count(strings.Join(lines, "\n"), "campaign override") != 1 {
+		t.Errorf("the override is told of more than once: %q", lines)
+	}
+}
+
+// Where E-marketing privacy holds nobody back there is nothing to override.
+func TestNothingToOverride(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	path := fmt.Sprintf("/campaigns/%d/", o.id)
+	check := b.do("GET", path+"check", nil)
+	if strings.Contains(check.Body.String(), path+"override") {
+		t.Errorf("the check offers an override: %s", check.Body)
+	}
+	if w := b.do("POST", path+"override", url.Values{"seen": {seen(check)}, "reason": {"why not"}}); w.Code != http.StatusConflict {
+		t.Errorf("an override answers %d", w.Code)
+	}
+}
+
+func TestACampaignWaitsForEachRecipientsTime(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	zones := []string{"Asia/Tokyo", "Europe/Copenhagen", "America/New_York", ""}
+	err := o.db.Import(t.Context(), func(im *postgres.Import) error {
+		_, err := im.Contacts(t.Context(), func(yield func(contact.LegacyContact, error) bool) {
+			for i, zone := range zones {
+				email := fmt.Sprintf("z%d@example.org", i)
+				if !yield(contact.LegacyContact{ID: email, Email: email, Address: contact.Address(email), Digest: []byte(email), TimeZone: zone}, nil) {
+					return
+				}
+			}
+		}, func(contact.Objection) {})
+		return err
+	})
+	if err == nil {
+		err = o.db.Set(t.Context(), contact.SettingTimeZone, "Europe/Copenhagen", "test", noon)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := o.as(staff.Marketer)
+	b.do("POST", "/language", url.Values{"lang": {"da"}})
+	id := o.newsletter("Godmorgen")
+	path := fmt.Sprintf("/campaigns/%d", id)
+	check := b.do("GET", path+"/check", nil)
+	if !strings.Contains(check.Body.String(), o.words.CountText("da", "console.check.local.zoned", 3)) {
+		t.Errorf("the check: %s", check.Body)
+	}
+	launch := func(at string) int {
+		return b.do("POST", path+"/launch", url.Values{"seen": {seen(check)}, "at": {at}, "local": {"1"}}).Code
+	}
+	for _, at := range []string{"", "tomorrow", "2020-01-01T09:00", "2099-01-01T09:00"} {
+		if got := launch(at); got != http.StatusBadRequest {
+			t.Errorf("at %q it answers %d", at, got)
+		}
+	}
+	at := noon.AddDate(0, 0, 1).Add(-3 * time.Hour)
+	if got := launch(at.Format("2006-01-02T15:04")); got != http.StatusSeeOther {
+		t.Fatalf("the launch answers %d", got)
+	}
+	kept, err := o.db.Campaign(t.Context(), id)
+	if err != nil || kept.Local.Zone != "Europe/Copenhagen" || !kept.Local.Clock.Equal(at) {
+		t.Fatalf("it is kept for %+v, %v", kept.Local, err)
+	}
+	local := o.words.Text("da", "console.draft.local", templates.Time("da", at))
+	if page := b.do("GET", path, nil).Body.String(); !strings.Contains(page, local) || !strings.Contains(page, "Europe/Copenhagen") {
+		t.Errorf("before it begins the page does not say %q: %s", local, page)
+	}
+	if page := b.do("GET", "/", nil).Body.String(); !strings.Contains(page, templates.Time("da", at)+" <small>"+o.words.Text("da", "console.local.short")) {
+		t.Errorf("the list: %s", page)
+	}
+	if _, _, err := o.db.Sweep(t.Context(), true, noon, 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	for done := false; !done; {
+		if _, done, err = o.db.PlanChunk(t.Context(), id, 100, noon, gating.Decide); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := kept.Local.In("America/New_York")
+	waits, err := o.db.Departures(t.Context(), id, noon)
+	if err != nil || len(waits) != 3 || waits[1].People != 4 || !waits[2].At.Equal(last) || waits[2].People != 1 {
+		t.Fatalf("what waits: %+v, %v", waits, err)
+	}
+	page := b.do("GET", path, nil).Body.String()
+	copenhagen, _ := time.LoadLocation("Europe/Copenhagen")
+	for _, want := range []string{o.words.CountText("da", "console.waits", 6), templates.Time("da", last.In(copenhagen)), o.words.Text("da", "console.hint.no_worker")} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q: %s", want, page)
+		}
+	}
+	if _, err := o.db.StartWorker(t.Context(), "test", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if w := b.do("POST", path+"/pause", url.Values{}); w.Code != http.StatusSeeOther {
+		t.Errorf("pausing answers %d", w.Code)
+	}
+	if w := b.do("POST", path+"/resume", url.Values{}); w.Code != http.StatusSeeOther {
+		t.Errorf("resuming answers %d", w.Code)
 	}
 }
 

@@ -58,6 +58,7 @@ type contactPage struct {
 	ID                             contact.ID
 	Name, Email, Company, Language string
 	TimeZone                       string
+	OnFile                         time.Time // zero for who was there before that was kept
 	CompanyNo, Left, On, Withdrawn bool
 	Send                           bool
 	Reason, Mend                   string
@@ -144,6 +145,9 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 		Reason: s.Templates.ReasonText(lang, v.Reason), Mend: s.Templates.Text(lang, "mend."+string(v.Reason))}
 	if p.Name == "" {
 		p.Name = fmt.Sprint(id)
+	}
+	if since := d.Contact.OnFileSince; since != nil {
+		p.OnFile = *since
 	}
 	p.Steps = s.stepRows(lang, steps)
 	for _, t := range types {

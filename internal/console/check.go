@@ -29,8 +29,21 @@ type gate struct {
 	Off, On   map[gating.Reason][]contact.ID
 	Privacy   bool
 	Languages map[string]int64 // of those who get the mail, by variant
+	Lifted    map[string]int64 // the same of those who get it with an override
+	Zoned     int64            // those who get the mail and whose time zone is on file
 	Pace      float64          // mails a second that it would be sent at; 0: nobody knows
 	Bound     string           // what the pace comes from: campaign, tenant or history
+}
+
+// lifted is how many more an override would let through.
+func (g *gate) lifted() (n int64) {
+	if !g.Privacy {
+		return 0
+	}
+	for _, count := range g.Report.Lifted {
+		n += count
+	}
+	return n
 }
 
 // sends is how many get the mail as things are.
@@ -76,16 +89,22 @@ func gateKey(c campaign.Campaign, policy gating.Policy) string {
 
 func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.Policy, j *work) (*gate, error) {
 	g := &gate{At: policy.Now, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
-		Privacy: policy.Privacy, Languages: map[string]int64{}}
+		Privacy: policy.Privacy, Languages: map[string]int64{}, Lifted: map[string]int64{}}
 	for recipient, err := range s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now)) {
 		if err != nil {
 			return nil, err
 		}
-		off, on := g.Report.Add(recipient)
+		off, on, lifted := g.Report.Add(recipient)
 		g.Off[off.Reason] = append(g.Off[off.Reason], recipient.ID)
 		g.On[on.Reason] = append(g.On[on.Reason], recipient.ID)
 		if g.Privacy && on.Send || !g.Privacy && off.Send {
 			g.Languages[c.Content.LanguageFor(recipient.Language)]++
+			if recipient.TimeZone != "" {
+				g.Zoned++
+			}
+		}
+		if lifted {
+			g.Lifted[c.Content.LanguageFor(recipient.Language)]++
 		}
 		if g.Report.Audience%gateStep == 0 {
 			j.Progress.Store(g.Report.Audience)
@@ -117,7 +136,7 @@ func (s *site) addPace(ctx context.Context, c campaign.Campaign, g *gate) error 
 	return nil
 }
 
-type languageCount struct {
+type nameCount struct {
 	Name  string
 	Count int64
 }
@@ -138,7 +157,7 @@ type checkPage struct {
 	Gets      []bar // who gets it, and on which ground
 	Privacy   bool
 	Compare   []bar // those who get it with privacy off and on
-	Languages []languageCount
+	Languages []nameCount
 	Named     string // the languages in a sentence
 	Problems  []string
 	Estimate  string // how long it takes; "" when nobody knows
@@ -147,6 +166,24 @@ type checkPage struct {
 	MayLaunch bool
 	Type      bool // the number must be typed
 	Zone      string
+	Zoned     int64 // of those who get it, whose time zone is on file
+	Override  overridePart
+	// When and Local are what was filled in.
+	When  string
+	Local bool
+}
+
+// overridePart is what an override would change, or changes.
+type overridePart struct {
+	Lifted  int64 // whom it lets through; 0: it would change nothing
+	Reasons []nameCount
+	Sends   int64
+	Named   string // the languages in a sentence
+	May     bool   // the user may launch with one
+	Type    bool   // the number must be typed
+	Reason  string // as it was filled in, or is kept
+	By      string // who decided it; "" before
+	Most    int    // characters of a reason
 }
 
 func (s *site) check(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +197,8 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String()}
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String(),
+		When: r.PostFormValue("at"), Local: r.PostFormValue("local") != ""}
 	j, err := s.gateOf(r, c, gateLife, patience)
 	if err != nil {
 		s.fail(w, r, err)
@@ -187,9 +225,31 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		return
 	}
 	s.fillCheck(r, &p, g)
-	p.MayLaunch = c.State == campaign.StateDraft && len(p.Problems) == 0 && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
+	fit := c.State == campaign.StateDraft && len(p.Problems) == 0
+	p.MayLaunch = fit && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
 	p.Type = p.Sends > rules.ConfirmAbove
+	p.Override = s.overridePart(r, g, c)
+	if p.Override.By != "" && g.Privacy {
+		p.Sends = p.Override.Sends
+	}
+	p.Override.May = fit && p.Override.Lifted > 0 && userOf(r).Role.May(staff.Officer)
+	p.Override.Type = p.Override.Sends > rules.ConfirmAbove
 	s.show(w, r, status, "check", "campaigns", problem, p)
+}
+
+// overridePart says whom an override of the campaign lets through.
+func (s *site) overridePart(r *http.Request, g *gate, c campaign.Campaign) overridePart {
+	o := overridePart{Lifted: g.lifted(), Sends: g.Report.SendLifted, Named: s.languageNames(r, g.Lifted), Most: campaign.MaxOverrideReason,
+		Reason: r.PostFormValue("reason")}
+	if c.OverrideReason != "" {
+		o.Reason, o.By = c.OverrideReason, strings.TrimPrefix(c.OverrideBy, "user:")
+	}
+	for _, reason := range gating.Reasons() {
+		if n := g.Report.Lifted[reason]; n > 0 {
+			o.Reasons = append(o.Reasons, nameCount{s.reasonLine(r, reason), n})
+		}
+	}
+	return o
 }
 
 func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
@@ -226,15 +286,22 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		}
 		p.Compare = append(p.Compare, b)
 	}
-	var names []string
 	for _, lang := range slices.Sorted(maps.Keys(g.Languages)) {
-		name := s.Templates.LanguageName(s.lang(r), lang)
-		p.Languages, names = append(p.Languages, languageCount{capital(name), g.Languages[lang]}), append(names, name)
+		p.Languages = append(p.Languages, nameCount{capital(s.Templates.LanguageName(s.lang(r), lang)), g.Languages[lang]})
 	}
-	p.Named = s.inWords(r, names)
-	if g.Pace > 0 {
+	p.Named, p.Zoned = s.languageNames(r, g.Languages), g.Zoned
+	if g.Pace > 0 && p.Sends > 0 {
 		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
 	}
+}
+
+// languageNames lists languages in a sentence.
+func (s *site) languageNames(r *http.Request, counts map[string]int64) string {
+	var names []string
+	for _, lang := range slices.Sorted(maps.Keys(counts)) {
+		names = append(names, s.Templates.LanguageName(s.lang(r), lang))
+	}
+	return s.inWords(r, names)
 }
 
 // reasonLine is a reason as the beginning of a line.
@@ -278,6 +345,30 @@ func (s *site) recount(w http.ResponseWriter, r *http.Request) {
 
 // launch lets a draft go, now or at a time, for the people that the check showed.
 func (s *site) launch(w http.ResponseWriter, r *http.Request) {
+	s.letGo(w, r, func(g *gate) int64 { return g.sends() }, campaign.Override{})
+}
+
+// override lets a draft go also to those whom only E-marketing privacy keeps
+// back, for a written reason. The store writes it in the audit log.
+func (s *site) override(w http.ResponseWriter, r *http.Request) {
+	override, err := campaign.NewOverride(r.PostFormValue("reason"), actor(r), s.Now())
+	if err != nil {
+		if c, ok := s.find(w, r); ok {
+			s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.override.reason.wrong", s.number(r, campaign.MaxOverrideReason)))
+		}
+		return
+	}
+	s.letGo(w, r, func(g *gate) int64 {
+		if g.lifted() == 0 {
+			return 0 // an override that changes nothing is none
+		}
+		return g.Report.SendLifted
+	}, override)
+}
+
+// letGo lets a draft go as its form says, if the check that the form was on still
+// holds and somebody gets the mail.
+func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) int64, override campaign.Override) {
 	c, ok := s.find(w, r)
 	if !ok {
 		return
@@ -310,37 +401,58 @@ func (s *site) launch(w http.ResponseWriter, r *http.Request) {
 	case !ready || r.PostFormValue("seen") != g.seen():
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
 		return
-	case g.sends() == 0:
+	case sends(g) == 0:
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.nobody"))
 		return
-	case g.sends() > rules.ConfirmAbove && digits(r.PostFormValue("number")) != strconv.FormatInt(g.sends(), 10):
-		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.type.wrong", s.number(r, g.sends())))
+	case sends(g) > rules.ConfirmAbove && digits(r.PostFormValue("number")) != strconv.FormatInt(sends(g), 10):
+		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.type.wrong", s.number(r, sends(g))))
 		return
 	case !ok:
 		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.at.bad"))
 		return
 	}
-	if err := s.Store.Schedule(r.Context(), c.ID, at, campaign.Override{}); err != nil {
+	done := "launched"
+	switch {
+	case !at.local.IsZero():
+		done = "scheduled"
+		err = s.Store.ScheduleLocal(r.Context(), c.ID, at.local, override)
+	default:
+		if at.moment.After(s.Now()) {
+			done = "scheduled"
+		}
+		err = s.Store.Schedule(r.Context(), c.ID, at.moment, override)
+	}
+	if err != nil {
 		s.tooLate(w, r, c, err)
 		return
 	}
-	s.Log.Info("campaign launched", "campaign", c.ID, "user", userOf(r).ID)
-	done := "launched"
-	if at.After(s.Now()) {
-		done = "scheduled"
-	}
+	s.Log.Info("campaign launched", "campaign", c.ID, "user", userOf(r).ID, "override", override.Reason != "")
 	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=%s", c.ID, done))
 }
 
-// launchTime is when a campaign is to be launched; ok is false when what was
-// filled in is no time to come.
-func (s *site) launchTime(r *http.Request) (at time.Time, ok bool) {
-	text := r.PostFormValue("at")
+// launchTime is when a campaign is to be launched: at a moment, or at a time of
+// day wherever the recipients are.
+type launchTime struct {
+	moment time.Time
+	local  campaign.LocalTime
+}
+
+// launchTime reads it from a form; ok is false when what was filled in is no time
+// to come in the user's zone.
+func (s *site) launchTime(r *http.Request) (t launchTime, ok bool) {
+	text, everywhere := r.PostFormValue("at"), r.PostFormValue("local") != ""
 	if text == "" {
-		return s.Now(), true
+		return launchTime{moment: s.Now()}, !everywhere
 	}
 	at, err := time.ParseInLocation("2006-01-02T15:04", text, zoneOf(r))
-	return at, err == nil && at.After(s.Now()) && at.Before(s.Now().AddDate(2, 0, 0))
+	if err != nil || !at.After(s.Now()) || !at.Before(s.Now().AddDate(2, 0, 0)) {
+		return launchTime{}, false
+	}
+	if !everywhere {
+		return launchTime{moment: at}, true
+	}
+	local, err := campaign.NewLocalTime(text, zoneOf(r).String())
+	return launchTime{local: local}, err == nil
 }
 
 // digits are those of a number as somebody typed it, whatever stands between.

@@ -15,7 +15,6 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
-	"github.com/jatak-mail/jatak/templates"
 )
 
 // composerStore is what writing campaigns and templates needs.
@@ -311,19 +310,12 @@ func (s *site) fillType(r *http.Request, p *composerPage) error {
 	}
 	known := p.Content.Type == ""
 	for _, t := range types {
-		name := t.Names[s.lang(r)]
-		if name == "" {
-			name = t.Names[templates.DefaultLanguage]
-		}
-		if name == "" {
-			name = t.Key
-		}
 		chosen := p.Content.Type == t.Key
 		for _, other := range t.Names { // a campaign folder may name it in any language
 			chosen = chosen || p.Content.Type != "" && strings.EqualFold(other, p.Content.Type)
 		}
 		known = known || chosen
-		p.Types = append(p.Types, choice{t.Key, name, chosen})
+		p.Types = append(p.Types, choice{t.Key, nameIn(t.Names, s.lang(r), t.Key), chosen})
 	}
 	if !known {
 		p.Types = append(p.Types, choice{p.Content.Type, p.Content.Type, true})

@@ -52,6 +52,7 @@ type site struct {
 	books *works // of campaigns
 	gates *works // gate reports: those of a million people take much room
 	live  *watches
+	lints lints // of templates
 }
 
 // Route is a page or an action, with the least role that it needs; "" is for

@@ -42,7 +42,7 @@ func (s *site) listRoutes() []route {
 		{pattern: "GET /imports/{id}", role: staff.Officer, handle: s.uploaded},
 		{pattern: "GET /imports/{id}/refused", role: staff.Officer, handle: s.refused},
 		{pattern: "POST /imports/{id}/check", role: staff.Officer, handle: s.checkList},
-		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList},
+		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList, kept: true},
 		{pattern: "POST /imports/{id}/cancel", role: staff.Officer, handle: s.cancelList},
 	}
 }

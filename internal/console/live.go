@@ -20,6 +20,8 @@ type moment struct {
 	Deferrals []campaign.Trouble
 	Failures  []campaign.Trouble
 	Withdrawn int64
+	// Departures wait for the recipients' own time.
+	Departures []campaign.Departure
 }
 
 // watches looks at the campaigns that somebody watches: once for all who watch
@@ -128,6 +130,15 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 	}
 	m.Withdrawn = withdrawn[id]
 	recent := before != nil && m.At.Sub(before.At) < troubleBeat
+	switch {
+	case m.Campaign.Local.IsZero() || m.Books.Pending == 0:
+	case recent && m.Books.Pending == before.Books.Pending:
+		m.Departures = before.Departures
+	default:
+		if m.Departures, err = w.store.Departures(ctx, id, m.At); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case m.Books.Deferred == 0:
 	case recent && m.Books.Deferred == before.Books.Deferred:

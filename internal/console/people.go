@@ -102,7 +102,7 @@ func bookingFilter(q url.Values) (f campaign.BookingFilter) {
 	if code, err := strconv.Atoi(q.Get("code")); err == nil && code >= 200 && code <= 599 {
 		f.Code = code
 	}
-	f.Withdrawn = q.Get("withdrawn") != ""
+	f.Withdrawn, f.Lifted = q.Get("withdrawn") != "", q.Get("lifted") != ""
 	return f
 }
 
@@ -129,6 +129,9 @@ func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []s
 	}
 	if f.Withdrawn {
 		words = append(words, s.text(r, "console.report.withdrawn"))
+	}
+	if f.Lifted {
+		words = append(words, s.text(r, "console.override.by"))
 	}
 	return words
 }

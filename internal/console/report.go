@@ -38,6 +38,8 @@ type reportPage struct {
 	Balanced                  bool
 	Withdrawn                 int64
 	WithdrawnLink             string
+	Lifted                    int64 // who got past the gate by an override
+	LiftedLink                string
 	Lines                     []bar
 	Blocked                   []bar
 	Withdrawals, Failed, Sent chart
@@ -112,6 +114,8 @@ func (s *site) fillReport(r *http.Request, p *reportPage, found parts) {
 	p.Books, p.Withdrawn, p.Balanced = found.Report, found.Withdrawn, found.Balanced() == nil
 	p.Mailed = p.Books.Audience - p.Books.BlockedTotal()
 	p.WithdrawnLink = s.peopleLink(r, p.ID, url.Values{"withdrawn": {"1"}}, p.Withdrawn)
+	p.Lifted = found.Lifted
+	p.LiftedLink = s.peopleLink(r, p.ID, url.Values{"lifted": {"1"}}, p.Lifted)
 	p.MayExport = s.peopleLink(r, p.ID, nil, p.Books.Audience) != ""
 	p.Lines = s.bookLines(r, p.ID, p.Books)
 	p.Lines = slices.DeleteFunc(p.Lines, func(b bar) bool { return b.Count == 0 })

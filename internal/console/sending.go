@@ -1,13 +1,18 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
@@ -52,14 +57,109 @@ type relaysPage struct {
 	Workers []campaign.WorkerSeen
 	Pace    string
 	Limits  []limitLine
+	Form    limitForm
 	Waiting bool // a test is under way
 	May     bool
 }
 
-// limitLine is a limit with its rate in words.
+// limitLine is a limit in words.
 type limitLine struct {
 	campaign.Limit
-	Rate string
+	Rate    string // as it is today
+	Full    string // when it is warm
+	Warming bool
+	Curve   string // of the warm-up; "" for none
+	Edit    string // leads to the form
+}
+
+func (s *site) limitLine(r *http.Request, l campaign.Limit) limitLine {
+	now, lang := s.Now(), s.lang(r)
+	line := limitLine{Limit: l, Rate: s.rateText(r, l.Rate(now)), Full: s.rateText(r, l.PerSecond),
+		Edit: "/settings/relays?" + url.Values{"kind": {string(l.Kind)}, "name": {l.Name}}.Encode() + "#limit"}
+	if w := l.WarmUp; w.First > 0 {
+		ends := l.WarmUpEnds()
+		line.Warming = now.Before(ends)
+		line.Curve = s.text(r, "console.limit.curve", s.number(r, int64(w.First)), templates.Date(lang, w.From), plainNumber(lang, w.Growth), templates.Date(lang, ends))
+	}
+	return line
+}
+
+// plainNumber writes a number with as many digits as it has.
+func plainNumber(lang string, n float64) string {
+	text := strconv.FormatFloat(n, 'f', -1, 64)
+	if lang == "da" {
+		text = strings.Replace(text, ".", ",", 1)
+	}
+	return text
+}
+
+// limitForm is a limit as it is written in the form.
+type limitForm struct {
+	Kind                        campaign.LimitKind
+	Name, Domains, Pace, AtOnce string
+	First, From, Growth         string
+	Change                      bool // of one that there is
+}
+
+// usualGrowth is that of a warm-up for which nobody has said another.
+const usualGrowth = "1.5"
+
+// formOf shows a limit in the form, to be changed.
+func formOf(l campaign.Limit) limitForm {
+	f := limitForm{Kind: l.Kind, Name: l.Name, Domains: strings.Join(l.Domains, "\n"), Change: true, Growth: usualGrowth}
+	if l.PerSecond > 0 {
+		f.Pace = contact.PaceText(l.PerSecond)
+	}
+	if l.Connections > 0 {
+		f.AtOnce = strconv.Itoa(l.Connections)
+	}
+	if w := l.WarmUp; w.First > 0 {
+		f.First, f.From, f.Growth = strconv.Itoa(w.First), w.From.Format(time.DateOnly), strconv.FormatFloat(w.Growth, 'f', -1, 64)
+	}
+	return f
+}
+
+// readLimit reads the form's fields.
+func readLimit(r *http.Request) limitForm {
+	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	f := limitForm{Kind: campaign.LimitKind(get("kind")), Name: get("name"), Domains: get("domains"), Pace: get("pace"), AtOnce: get("connections"),
+		First: get("first"), From: get("from"), Growth: get("growth"), Change: get("change") != ""}
+	if f.Kind != campaign.RelayLimit {
+		f.Name = strings.ToLower(f.Name)
+	}
+	return f
+}
+
+// limit is what the form says, or a campaign.LimitError.
+func (f limitForm) limit(today time.Time) (l campaign.Limit, err error) {
+	l = campaign.Limit{Kind: f.Kind, Name: f.Name}
+	wrong := func(p campaign.LimitProblem) (campaign.Limit, error) { return l, &campaign.LimitError{Problem: p} }
+	l.Domains = strings.FieldsFunc(strings.ToLower(f.Domains), func(c rune) bool { return unicode.IsSpace(c) || c == ',' || c == ';' })
+	if f.Pace != "" {
+		if l.PerSecond, err = contact.ParsePace(f.Pace); err != nil {
+			return wrong(campaign.LimitPaceWrong)
+		}
+	}
+	if f.AtOnce != "" {
+		if l.Connections, err = strconv.Atoi(f.AtOnce); err != nil {
+			return wrong(campaign.LimitAtOnceWrong)
+		}
+	}
+	if f.First != "" {
+		l.WarmUp.From = today
+		if l.WarmUp.First, err = strconv.Atoi(strings.NewReplacer(".", "", ",", "", " ", "").Replace(f.First)); err != nil || l.WarmUp.First == 0 {
+			return wrong(campaign.LimitFirstWrong)
+		}
+		if l.WarmUp.Growth, err = strconv.ParseFloat(strings.Replace(cmp.Or(f.Growth, usualGrowth), ",", ".", 1), 64); err != nil {
+			return wrong(campaign.LimitGrowthWrong)
+		}
+		if f.From != "" {
+			if l.WarmUp.From, err = time.Parse(time.DateOnly, f.From); err != nil {
+				return wrong(campaign.LimitFromWrong)
+			}
+		}
+	}
+	return l, l.Validate()
 }
 
 // rateText writes mails a second in the unit that reads best.
@@ -69,42 +169,31 @@ func (s *site) rateText(r *http.Request, perSecond float64) string {
 	case perSecond == 0:
 		return s.text(r, "console.setting.value.unlimited")
 	case perSecond >= 1:
-		return s.text(r, "console.limit.second", templates.Decimal(lang, perSecond))
+		return s.text(r, "console.limit.second", plainNumber(lang, math.Round(perSecond*10)/10))
 	}
-	return s.text(r, "console.limit.hour", templates.Decimal(lang, perSecond*3600))
+	return s.text(r, "console.limit.hour", plainNumber(lang, math.Round(perSecond*36000)/10))
 }
 
-// setLimit keeps a limit; what the form does not ask for, a destination's domains
-// and a warm-up, stays as it was.
+// setLimit keeps a limit as the form says. One that there is already is changed
+// only by a form that has shown it.
 func (s *site) setLimit(w http.ResponseWriter, r *http.Request) {
 	p, err := s.relaysPage(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	l := campaign.Limit{Kind: campaign.LimitKind(r.PostFormValue("kind")), Name: strings.ToLower(strings.TrimSpace(r.PostFormValue("name")))}
+	p.Form = readLimit(r)
 	for _, kept := range p.Limits {
-		if kept.Kind == l.Kind && kept.Name == l.Name {
-			l = kept.Limit
+		if kept.Kind == p.Form.Kind && kept.Name == p.Form.Name && !p.Form.Change {
+			p.Form = formOf(kept.Limit)
+			s.show(w, r, http.StatusConflict, "relays", "settings", s.text(r, "console.limit.there", kept.Name), p)
+			return
 		}
 	}
-	pace := strings.TrimSpace(r.PostFormValue("pace"))
-	if pace == "" {
-		pace = "unlimited"
-	}
-	l.PerSecond, err = contact.ParsePace(pace)
-	if connections := strings.TrimSpace(r.PostFormValue("connections")); err == nil {
-		l.Connections = 0
-		if connections != "" {
-			l.Connections, err = strconv.Atoi(connections)
-		}
-	}
-	if err == nil {
-		err = l.Validate()
-	}
+	l, err := p.Form.limit(s.Now().UTC().Truncate(24 * time.Hour))
 	if err != nil {
 		s.Log.Info("a limit was not taken", "error", err)
-		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.text(r, "console.limit.wrong"), p)
+		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.limitProblem(r, err), p)
 		return
 	}
 	if err := s.Store.SetLimit(r.Context(), l, actor(r), s.Now()); err != nil {
@@ -112,6 +201,18 @@ func (s *site) setLimit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.redirect(w, r, "/settings/relays?done=saved")
+}
+
+// limitProblem says in words what is wrong with a limit.
+func (s *site) limitProblem(r *http.Request, err error) string {
+	var wrong *campaign.LimitError
+	switch {
+	case !errors.As(err, &wrong):
+		return s.text(r, "console.limit.wrong")
+	case wrong.Value != "":
+		return s.text(r, "console.limit.wrong."+string(wrong.Problem), clipped(wrong.Value))
+	}
+	return s.text(r, "console.limit.wrong."+string(wrong.Problem))
 }
 
 func (s *site) removeLimit(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +242,7 @@ func (s *site) relays(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 	ctx, now := r.Context(), s.Now()
-	p.May = userOf(r).Role.May(staff.Administrator)
+	p.May, p.Form.Growth = userOf(r).Role.May(staff.Administrator), usualGrowth
 	if p.Workers, err = s.Store.WorkersNow(ctx, now); err != nil {
 		return p, err
 	}
@@ -155,7 +256,10 @@ func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 		return p, err
 	}
 	for _, l := range limits {
-		p.Limits = append(p.Limits, limitLine{l, s.rateText(r, l.Rate(now))})
+		p.Limits = append(p.Limits, s.limitLine(r, l))
+		if q := r.URL.Query(); q.Get("kind") == string(l.Kind) && q.Get("name") == l.Name && p.May {
+			p.Form = formOf(l)
+		}
 	}
 	tests, err := s.Store.RelayTests(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -161,19 +162,57 @@ func (s *site) templates(w http.ResponseWriter, r *http.Request) {
 	for _, t := range list {
 		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: s.languageList(r, t.Content), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
 			Subject: t.Content.Variants[variantOf(t.Content, "")].Subject}
-		for _, lang := range t.Content.Languages() {
-			for _, f := range campaign.Findings(t.Content, lang) {
-				switch f.Level {
-				case campaign.LevelError:
-					row.Errors++
-				case campaign.LevelWarning:
-					row.Warnings++
-				}
-			}
-		}
 		rows = append(rows, row)
 	}
+	s.lints.fill(rows, list)
 	s.show(w, r, http.StatusOK, "templates", "templates", "", rows)
+}
+
+// lints keep what was found in templates, with the version that it was found
+// in: reading their HTML takes longer than all else on the page.
+type lints struct {
+	mu    sync.Mutex
+	found map[int64]found
+}
+
+type found struct {
+	version          int64
+	errors, warnings int
+}
+
+// fill says of each row what is to be mended in its template. Only what was
+// written since is read; templates that are not listed are forgotten.
+func (l *lints) fill(rows []templateRow, list []campaign.Draft) {
+	l.mu.Lock()
+	before := l.found
+	l.mu.Unlock()
+	now := make(map[int64]found, len(list))
+	for i, t := range list {
+		f, known := before[t.ID]
+		if !known || f.version != t.Version {
+			f = lint(t)
+		}
+		now[t.ID], rows[i].Errors, rows[i].Warnings = f, f.errors, f.warnings
+	}
+	l.mu.Lock()
+	l.found = now
+	l.mu.Unlock()
+}
+
+// lint counts what is to be mended in a template.
+func lint(t campaign.Draft) found {
+	f := found{version: t.Version}
+	for _, lang := range t.Content.Languages() {
+		for _, finding := range campaign.Findings(t.Content, lang) {
+			switch finding.Level {
+			case campaign.LevelError:
+				f.errors++
+			case campaign.LevelWarning:
+				f.warnings++
+			}
+		}
+	}
+	return f
 }
 
 func (s *site) newTemplate(w http.ResponseWriter, r *http.Request) {

@@ -90,20 +90,20 @@ func (s *site) named(r *http.Request, key string, names map[string]string) named
 func (s *site) newNames(r *http.Request) (names map[string]string, ok bool) {
 	names = map[string]string{}
 	for _, code := range s.Templates.Languages() {
-		if name := strings.TrimSpace(r.PostFormValue("name." + code)); name != "" {
-			if !plainLine(name, mostName) {
+		fields := []string{"name." + code}
+		if code == r.PostFormValue("language") {
+			fields = append(fields, "name") // one more language, chosen from a list
+		}
+		for _, field := range fields {
+			name := strings.TrimSpace(r.PostFormValue(field))
+			switch {
+			case name == "":
+			case !plainLine(name, mostName):
 				return nil, false
+			default:
+				names[code] = name
 			}
-			names[code] = name
 		}
-	}
-	// One more language, chosen from a list.
-	code, name := r.PostFormValue("language"), strings.TrimSpace(r.PostFormValue("name"))
-	if name != "" && slices.Contains(s.Templates.Languages(), code) {
-		if !plainLine(name, mostName) {
-			return nil, false
-		}
-		names[code] = name
 	}
 	return names, len(names) > 0
 }

@@ -34,6 +34,8 @@ type DossierContact struct {
 	TimeZone   string `json:"time_zone,omitempty"`
 	Left       bool   `json:"left"`
 	NoMailings bool   `json:"legacy_no_mailings"`
+	// OnFileSince is nil for who was there before it was kept.
+	OnFileSince *time.Time `json:"on_file_since,omitempty"`
 }
 
 // DossierConsent is the state of one purpose.

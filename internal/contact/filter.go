@@ -63,6 +63,7 @@ const (
 	FieldCompanyNoMailings Field = "company_no_mailings"
 	FieldCampaign          Field = "campaign" // the id of a campaign, and whether it was sent to the contact
 	FieldLastMail          Field = "last_mail"
+	FieldOnFileSince       Field = "on_file_since" // not known of those who were there before it was kept
 	FieldLeft              Field = "left"
 )
 
@@ -108,7 +109,7 @@ const BasisNever = "none"
 // Fields lists them in the order in which to offer them.
 func Fields() []Field {
 	return []Field{FieldCompany, FieldDomain, FieldLanguage, FieldFirstName, FieldLastName, FieldType, FieldBasis, FieldSource,
-		FieldConsentSince, FieldConsentExpires, FieldCampaign, FieldLastMail, FieldCompanyNoMailings, FieldLeft}
+		FieldConsentSince, FieldConsentExpires, FieldCampaign, FieldLastMail, FieldOnFileSince, FieldCompanyNoMailings, FieldLeft}
 }
 
 // Operators lists how a field can be compared; none for what is no field.
@@ -120,7 +121,7 @@ func (f Field) Operators() []Operator {
 		return []Operator{OpIs, OpIsNot}
 	case FieldType:
 		return []Operator{OpIn, OpOut, OpUnset}
-	case FieldConsentSince, FieldConsentExpires:
+	case FieldConsentSince, FieldConsentExpires, FieldOnFileSince:
 		return []Operator{OpBefore, OpSince}
 	case FieldCampaign:
 		return []Operator{OpSent, OpNotSent}
@@ -145,7 +146,7 @@ func (f Field) Kind(op Operator) Kind {
 		return KindSource
 	case FieldCampaign:
 		return KindCampaign
-	case FieldConsentSince, FieldConsentExpires:
+	case FieldConsentSince, FieldConsentExpires, FieldOnFileSince:
 		return KindDate
 	case FieldLastMail:
 		if op != OpNever {

@@ -271,12 +271,20 @@ func (p *Pool) connect(r *relayState) {
 	if err != nil {
 		return
 	}
-	if p.options.Slots != nil {
-		defer p.options.Slots.Release(r.name)
-	}
 	c := newConnection(client, r)
 	err = p.converse(c)
+	if err == nil {
+		c.quit()
+	} else {
+		p.options.Log.Debug("a connection ended", "relay", r.name, "error", err)
+		_ = client.Close()
+	}
+	// Before it makes room: whoever opens the next one asks for its place.
+	if p.options.Slots != nil {
+		p.options.Slots.Release(r.name)
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !c.leaving {
 		r.open.Add(-1)
 	}
@@ -287,13 +295,6 @@ func (p *Pool) connect(r *relayState) {
 		}
 	}
 	p.changed()
-	p.mu.Unlock()
-	if err != nil {
-		p.options.Log.Debug("a connection ended", "relay", r.name, "error", err)
-		_ = client.Close()
-		return
-	}
-	c.quit()
 }
 
 // dial opens a connection, if the other processes leave one.

@@ -335,12 +335,14 @@ type slots struct {
 	mu       sync.Mutex
 	taken    int
 	most     int
+	refused  int
 }
 
 func (s *slots) Acquire(_ context.Context, _ string, most int) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken >= int(s.share.Load()) {
+		s.refused++
 		return false, nil
 	}
 	s.taken++
@@ -396,5 +398,21 @@ func TestConnectionsAreSharedBetweenProcesses(t *testing.T) {
 	}
 	if n := shared.now(); n != 0 {
 		t.Errorf("%d connections were not given back", n)
+	}
+}
+
+// A no costs a second without a new connection.
+func TestAConnectionIsGivenBackBeforeTheNextIsAskedFor(t *testing.T) {
+	t.Parallel()
+	sink := mailertest.New(t, nil)
+	shared := &slots{released: make(chan struct{}, 100)}
+	shared.share.Store(3)
+	s := newSenderWith(t, Options{Slots: shared}, sink.URL("max_conns=3&mails_per_conn=2"))
+	s.sendFrom("jatak.example", addresses(60)...)
+	s.wantAccepted(addresses(60)...)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.refused > 0 {
+		t.Errorf("asked %d times for a place that the pool still held itself", shared.refused)
 	}
 }

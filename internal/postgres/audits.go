@@ -19,8 +19,6 @@ func auditLogs() []string {
 		`SELECT at, version AS id, actor, 'settings set' AS action, 0::bigint AS contact, 0::bigint AS campaign, name || ' = ' || value AS detail FROM setting_change`,
 		`SELECT at, version AS id, actor, 'wording set' AS action, 0::bigint AS contact, 0::bigint AS campaign, purpose || ' ' || language AS detail FROM wording_version`,
 		`SELECT at, id, actor, 'consent change' AS action, 0::bigint AS contact, 0::bigint AS campaign, id || ': ' || purpose || ' → ' || to_basis AS detail FROM bulk_change`,
-		`SELECT launched_at AS at, id, override_by AS actor, 'campaign override' AS action, 0::bigint AS contact, id AS campaign, override_reason AS detail
-			FROM campaign WHERE override_by <> '' AND launched_at IS NOT NULL`,
 	}
 }
 

@@ -126,14 +126,18 @@ func (db *DB) SaveDraft(ctx context.Context, id campaign.ID, content campaign.Co
 // file at this moment. It returns campaign.ErrFrozen when the campaign is not
 // a draft, so that launching twice launches once.
 func (db *DB) Launch(ctx context.Context, id campaign.ID, override campaign.Override, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `
-		UPDATE campaign SET state = 'planning', launched_at = $2, override_reason = $3, override_by = $4,
-			audience_end = (SELECT coalesce(max(id), 0) FROM contact)
-		WHERE id = $1 AND state = 'draft' AND (type_name = '' OR type_id IS NOT NULL)`, id, now, override.Reason, override.By)
+	var moved int64
+	err := db.pool.QueryRow(ctx, `
+		WITH moved AS (
+			UPDATE campaign SET state = 'planning', launched_at = $2, override_reason = $3, override_by = $4,
+				audience_end = (SELECT coalesce(max(id), 0) FROM contact)
+			WHERE id = $1 AND state = 'draft' AND (type_name = '' OR type_id IS NOT NULL) RETURNING id, override_reason, override_by
+		), `+noteOverride+`
+		SELECT count(*) FROM moved`, id, now, override.Reason, override.By).Scan(&moved)
 	if err != nil {
 		return fmt.Errorf("launch campaign %d: %w", id, err)
 	}
-	if tag.RowsAffected() == 0 {
+	if moved == 0 {
 		kept, err := db.Campaign(ctx, id)
 		if err != nil {
 			return err

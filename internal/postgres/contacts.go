@@ -113,10 +113,10 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 	var digest []byte
 	err = db.pool.QueryRow(ctx, `
 		SELECT c.id, coalesce(c.legacy_id, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.time_zone, c.has_left,
-			c.no_mailings, c.address_digest
+			c.no_mailings, c.created_at, c.address_digest
 		FROM contact c LEFT JOIN company co ON co.id = c.company_id WHERE c.id = $1 AND c.deleted_at IS NULL`, id).
 		Scan(&d.Contact.ID, &d.Contact.LegacyID, &d.Contact.Email, &d.Contact.FirstName, &d.Contact.LastName, &d.Contact.Company,
-			&d.Contact.Language, &d.Contact.TimeZone, &d.Contact.Left, &d.Contact.NoMailings, &digest)
+			&d.Contact.Language, &d.Contact.TimeZone, &d.Contact.Left, &d.Contact.NoMailings, &d.Contact.OnFileSince, &digest)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, contact.ErrNotFound
 	}

@@ -19,6 +19,10 @@ func (db *DB) move(ctx context.Context, id campaign.ID, verb, set, from string, 
 	if tag.RowsAffected() == 1 {
 		return nil
 	}
+	return db.whyNotMoved(ctx, id, verb, from)
+}
+
+func (db *DB) whyNotMoved(ctx context.Context, id campaign.ID, verb, from string) error {
 	kept, err := db.Campaign(ctx, id)
 	if err != nil {
 		return err
@@ -26,17 +30,44 @@ func (db *DB) move(ctx context.Context, id campaign.ID, verb, set, from string, 
 	return fmt.Errorf("campaign %d is %s; only one that is %s can be told to %s", id, kept.State, from, verb)
 }
 
+// noteOverride writes in the audit log that a campaign of the statement's part
+// "moved" was let go with an override: that was decided now, whatever becomes of
+// the campaign.
+const noteOverride = `noted AS (
+	INSERT INTO audit (actor, action, campaign_id, detail, at)
+	SELECT override_by, 'campaign override', id, override_reason, $2::timestamptz FROM moved WHERE override_reason <> '')`
+
 // Schedule freezes a draft until its time; the sweep launches it then.
 func (db *DB) Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error {
-	return db.move(ctx, id, "wait for its time", `state = 'scheduled', scheduled_at = $2, override_reason = $3, override_by = $4`,
-		`'draft'`, at, override.Reason, override.By)
+	return db.schedule(ctx, id, at, campaign.LocalTime{}, override)
 }
 
 // ScheduleLocal freezes a draft until it is the time where each recipient is;
 // planning begins when that is the case for the first.
 func (db *DB) ScheduleLocal(ctx context.Context, id campaign.ID, at campaign.LocalTime, override campaign.Override) error {
-	return db.move(ctx, id, "wait for its time", `state = 'scheduled', scheduled_at = $2, override_reason = $3, override_by = $4,
-		local_time = $5, local_zone = $6`, `'draft'`, at.First(), override.Reason, override.By, at.Clock, at.Zone)
+	return db.schedule(ctx, id, at.First(), at, override)
+}
+
+func (db *DB) schedule(ctx context.Context, id campaign.ID, at time.Time, local campaign.LocalTime, override campaign.Override) error {
+	const verb = "wait for its time"
+	var clock *time.Time
+	if !local.IsZero() {
+		clock = &local.Clock
+	}
+	var moved int64
+	err := db.pool.QueryRow(ctx, `
+		WITH moved AS (
+			UPDATE campaign SET state = 'scheduled', scheduled_at = $3, local_time = $4, local_zone = $5, override_reason = $6, override_by = $7
+			WHERE id = $1 AND state = 'draft' RETURNING id, override_reason, override_by
+		), `+noteOverride+`
+		SELECT count(*) FROM moved`, id, override.At, at, clock, local.Zone, override.Reason, override.By).Scan(&moved)
+	if err != nil {
+		return fmt.Errorf("%s campaign %d: %w", verb, id, err)
+	}
+	if moved == 0 {
+		return db.whyNotMoved(ctx, id, verb, `'draft'`)
+	}
+	return nil
 }
 
 // Unschedule makes a scheduled campaign a draft again.

@@ -81,7 +81,7 @@ func planChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, limit int, now ti
 		requests.Queue(`INSERT INTO batch (campaign_id, batch, rung_at, closed_at, not_before) VALUES ($1, $2, now(), $3, $4)`,
 			id, b.number, closed, notBefore)
 	}
-	requests.Queue(`UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4 WHERE id = $1`,
+	requests.Queue(`UPDATE campaign SET planned_through = $2, batches = $3, audience = audience + $4, planning_at = now() WHERE id = $1`,
 		id, recipients[len(recipients)-1].ID, progress.batches+len(batches.all), len(recipients))
 	return due, false, tx.SendBatch(ctx, requests).Close()
 }

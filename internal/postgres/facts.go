@@ -126,11 +126,11 @@ func (db *DB) Audience(ctx context.Context, t gating.SubscriptionType, of contac
 	condition := where(of, &args)
 	return stream(ctx, db, "read the audience", func(rows pgx.Rows) (r contact.Recipient, err error) {
 		var s factScan
-		err = rows.Scan(append([]any{&r.ID, &r.Address, &r.Language}, s.targets()...)...)
+		err = rows.Scan(append([]any{&r.ID, &r.Address, &r.Language, &r.TimeZone}, s.targets()...)...)
 		r.Facts = s.result()
 		return r, err
 	}, `
-		SELECT c.id, coalesce(shared.address, ''), c.language,`+factColumns+`
+		SELECT c.id, coalesce(shared.address, ''), c.language, c.time_zone,`+factColumns+`
 		FROM contact c`+allFactJoins+` WHERE `+condition+` ORDER BY c.id`, args...)
 }
 

@@ -93,6 +93,8 @@ func conditionText(c contact.Condition, add func(any) string) string {
 			"EXISTS (SELECT FROM delivery fd WHERE fd.contact_id = c.id AND fd.campaign_id = "+add(id)+"::bigint AND fd.state IN ('sent', 'in_doubt'))")
 	case contact.FieldLastMail:
 		return lastMailCondition(c, add)
+	case contact.FieldOnFileSince:
+		return dateCondition("c.created_at", c, add)
 	case contact.FieldLeft:
 		return negated(c.Op == contact.OpNo, "c.has_left")
 	}

@@ -39,7 +39,7 @@ func when(field contact.Field, op contact.Operator, value string) contact.Filter
 
 func TestEachConditionPicksWhomItNames(t *testing.T) {
 	t.Parallel()
-	db, _ := postgrestest.New(t)
+	db, url := postgrestest.New(t)
 	people(t, db,
 		person{email: "anna@example.org", company: "open", mailed: "opened"},
 		person{email: "bo@Blåbærgrød.example", company: "closed", interests: []string{"Tilbud"}},
@@ -48,6 +48,8 @@ func TestEachConditionPicksWhomItNames(t *testing.T) {
 	upgradeAll(t, db, false)
 	c := newCampaign(t, db, "")
 	launch(t, db, c.ID)
+	// Anna was there before it was kept when people came, Bo came on the first day.
+	tamper(t, url, `UPDATE contact SET created_at = CASE id WHEN 2 THEN '2026-10-01 09:00Z'::timestamptz END WHERE id < 3`)
 	yesterday, tomorrow := noon.AddDate(0, 0, -1).Format(time.DateOnly), noon.AddDate(0, 0, 1).Format(time.DateOnly)
 	campaignID := fmt.Sprint(c.ID)
 	for _, test := range []struct {
@@ -80,6 +82,9 @@ func TestEachConditionPicksWhomItNames(t *testing.T) {
 		{when(contact.FieldConsentSince, contact.OpBefore, tomorrow), []contact.ID{1, 3}},
 		{when(contact.FieldConsentSince, contact.OpBefore, yesterday), nil},
 		{when(contact.FieldConsentExpires, contact.OpBefore, tomorrow), nil},
+		{when(contact.FieldOnFileSince, contact.OpSince, "2026-10-02"), []contact.ID{3, 4}},
+		{when(contact.FieldOnFileSince, contact.OpSince, "2026-10-01"), []contact.ID{2, 3, 4}},
+		{when(contact.FieldOnFileSince, contact.OpBefore, "2026-10-02"), []contact.ID{2}},
 		{when(contact.FieldCompanyNoMailings, contact.OpYes, ""), []contact.ID{2}},
 		{when(contact.FieldCompanyNoMailings, contact.OpNo, ""), []contact.ID{1, 3, 4}},
 		{when(contact.FieldLeft, contact.OpYes, ""), []contact.ID{4}},

@@ -313,8 +313,8 @@ func (t listTaker) keepPeople(ctx context.Context) error {
 	}
 	added, err := t.tx.Exec(ctx, `
 		WITH new AS (
-			INSERT INTO contact (email, address, address_digest, first_name, last_name, company_id, language, time_zone, upgraded_at)
-			SELECT email, address, address_digest, first_name, last_name, company_id, language, time_zone, $1 FROM listed WHERE contact_id IS NULL
+			INSERT INTO contact (email, address, address_digest, first_name, last_name, company_id, language, time_zone, upgraded_at, created_at)
+			SELECT email, address, address_digest, first_name, last_name, company_id, language, time_zone, $1::timestamptz, $1 FROM listed WHERE contact_id IS NULL
 			RETURNING id, address)
 		UPDATE listed l SET contact_id = new.id, added = true FROM new WHERE new.address = l.address`, t.chunk.Now)
 	if err != nil {

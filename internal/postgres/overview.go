@@ -21,7 +21,7 @@ func (db *DB) ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campa
 	}
 	rows, err := db.pool.Query(ctx, `
 		SELECT c.id, c.name, c.state, coalesce(t.key, ''), c.pause_reason, c.audience,
-			c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at
+			c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at, c.local_time, c.local_zone
 		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
 		WHERE ($1::text[] = '{}' OR c.state = ANY ($1)) AND c.name ILIKE $2 ORDER BY c.id DESC LIMIT $3 OFFSET $4`,
 		states, "%"+escapeLike(f.Name)+"%", f.Limit, f.Offset)
@@ -29,9 +29,10 @@ func (db *DB) ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campa
 		return nil, fmt.Errorf("list campaigns: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c campaign.Summary, err error) {
-		var scheduled, launched, planned, finished *time.Time
-		err = row.Scan(&c.ID, &c.Name, &c.State, &c.TypeKey, &c.PauseReason, &c.Audience, &c.Created, &scheduled, &launched, &planned, &finished)
-		c.Scheduled, c.Launched, c.Planned, c.Finished = orZero(scheduled), orZero(launched), orZero(planned), orZero(finished)
+		var scheduled, launched, planned, finished, clock *time.Time
+		err = row.Scan(&c.ID, &c.Name, &c.State, &c.TypeKey, &c.PauseReason, &c.Audience, &c.Created, &scheduled, &launched, &planned, &finished,
+			&clock, &c.Local.Zone)
+		c.Scheduled, c.Launched, c.Planned, c.Finished, c.Local.Clock = orZero(scheduled), orZero(launched), orZero(planned), orZero(finished), orZero(clock)
 		return c, err
 	})
 	if err != nil {
@@ -104,6 +105,23 @@ func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p ca
 
 const domainOf = `coalesce(split_part(c.address, '@', 2), '')`
 
+// Departures returns what of a campaign still waits for the recipients' own time,
+// the first first.
+func (db *DB) Departures(ctx context.Context, id campaign.ID, now time.Time) ([]campaign.Departure, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT b.not_before, count(*) FROM batch b
+			JOIN delivery d ON d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'pending'
+		WHERE b.campaign_id = $1 AND b.closed_at IS NULL AND b.not_before > $2 GROUP BY 1 ORDER BY 1`, id, now)
+	if err != nil {
+		return nil, fmt.Errorf("read what waits of campaign %d: %w", id, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[campaign.Departure])
+	if err != nil {
+		return nil, fmt.Errorf("read what waits of campaign %d: %w", id, err)
+	}
+	return list, nil
+}
+
 // Deferrals returns where a campaign's mails have to wait: by destination
 // domain, the most first.
 func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
@@ -170,6 +188,12 @@ func (db *DB) Breakdown(ctx context.Context, id campaign.ID) (b campaign.Breakdo
 	}
 	for _, h := range b.Hours {
 		b.Withdrawn += h.Withdrawn
+	}
+	err = db.pool.QueryRow(ctx, `
+		SELECT count(*) FROM campaign c JOIN delivery d ON d.campaign_id = c.id AND d.lifted IS NOT NULL
+		WHERE c.id = $1 AND c.override_reason <> ''`, id).Scan(&b.Lifted)
+	if err != nil {
+		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
 	}
 	rows, err := db.pool.Query(ctx, `
 		SELECT grouping(domain), coalesce(domain, language, ''), sum(n), sum(n) FILTER (WHERE state = 'sent'), sum(n) FILTER (WHERE state = 'failed'),
@@ -264,6 +288,9 @@ func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.Booki
 	if f.Withdrawn {
 		conditions.WriteString(" AND d.contact_id IN (SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $1 AND v.to_basis = 'withdrawn')")
 	}
+	if f.Lifted {
+		conditions.WriteString(" AND d.lifted IS NOT NULL")
+	}
 	limit := ""
 	if most > 0 {
 		limit = fmt.Sprintf(" LIMIT %d", most)
@@ -293,11 +320,11 @@ func (db *DB) isSmallDomain(ctx context.Context, domain string) bool {
 
 // LastRate returns how many mails a second the last campaigns that finished
 // were sent at, 0 when there was none. The last twentieth, which waits for slow
-// servers, does not count.
+// servers, does not count, nor do campaigns that waited for time zones.
 func (db *DB) LastRate(ctx context.Context) (perSecond float64, err error) {
 	err = db.pool.QueryRow(ctx, `
 		SELECT coalesce(sum(0.95 * sent.n) / nullif(sum(extract(epoch FROM sent.most_at - c.launched_at)), 0), 0)::float8
-		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 3) c
+		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' AND local_time IS NULL ORDER BY finished_at DESC LIMIT 3) c
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS n, percentile_disc(0.95) WITHIN GROUP (ORDER BY d.changed_at) AS most_at
 			FROM delivery d WHERE d.campaign_id = c.id AND d.state = 'sent') sent

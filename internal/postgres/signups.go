@@ -93,8 +93,8 @@ func signingContact(ctx context.Context, tx pgx.Tx, s contact.SignUp) (id contac
 		return id, err
 	}
 	err = tx.QueryRow(ctx, `
-		INSERT INTO contact (email, address, address_digest, first_name, last_name, language, upgraded_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
+		INSERT INTO contact (email, address, address_digest, first_name, last_name, language, upgraded_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id`,
 		s.Email, s.Address, s.Digest, s.FirstName, s.LastName, s.Locale, s.Now).Scan(&id)
 	return id, err
 }

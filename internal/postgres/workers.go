@@ -61,6 +61,45 @@ func (db *DB) StopWorker(ctx context.Context, worker int64) error {
 	return nil
 }
 
+// forgetWorker is how long after its lease a worker is looked for in the ledger: a
+// claim that began within the lease is committed or lost long before.
+const forgetWorker = 10 * time.Minute
+
+// takeFromLapsed takes the rows of workers whose lease has run out, and forgets the
+// workers after a while. The ledger is read only when there are some: the open part
+// of a large campaign is a million rows.
+func takeFromLapsed(ctx context.Context, tx pgx.Tx, state campaign.DeliveryState, now time.Time) (taken int64, err error) {
+	rows, err := tx.Query(ctx, `SELECT id FROM worker WHERE lease_until <= now()`)
+	if err != nil {
+		return 0, err
+	}
+	lapsed, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(lapsed) == 0 {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE delivery d SET state = $2, worker_id = NULL, doubts = doubts + 1, changed_at = $1,
+			reply = 'the worker that was sending it ended without a word'
+		FROM batch b
+		WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch
+			AND d.state = 'sending' AND d.worker_id = ANY ($3)`, now, state, lapsed)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM worker WHERE id = ANY ($1) AND lease_until <= now() - $2::interval`, lapsed, forgetWorker)
+	return tag.RowsAffected(), err
+}
+
+// Visit notes that a batch is being worked on, so that the sweep need not ring for
+// it. It reports false when the batch is closed.
+func (db *DB) Visit(ctx context.Context, id campaign.ID, batch int) (open bool, err error) {
+	tag, err := db.pool.Exec(ctx, `UPDATE batch SET rung_at = now() WHERE campaign_id = $1 AND batch = $2 AND closed_at IS NULL`, id, batch)
+	if err != nil {
+		return false, fmt.Errorf("visit batch %d of campaign %d: %w", batch, id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // Sweep looks over the ledger. Rows of workers whose lease has run out are in
 // doubt: with resend they are pending again, without it they wait for a
 // person. Batches that have something to send and that nobody has rung for
@@ -76,30 +115,21 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 		if resend {
 			state = campaign.Pending
 		}
-		tag, err := tx.Exec(ctx, `
-			UPDATE delivery d SET state = $2, worker_id = NULL, doubts = doubts + 1, changed_at = $1,
-				reply = 'the worker that was sending it ended without a word'
-			FROM batch b, worker w
-			WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch
-				AND d.state = 'sending' AND w.id = d.worker_id AND w.lease_until <= now()`, now, state)
-		if err != nil {
+		if s.InDoubt, err = takeFromLapsed(ctx, tx, state, now); err != nil {
 			return err
 		}
-		s.InDoubt = tag.RowsAffected()
 
 		// Campaigns whose time has come.
-		_, err = tx.Exec(ctx, `
+		_, err := tx.Exec(ctx, `
 			UPDATE campaign SET state = 'planning', launched_at = now(), audience_end = (SELECT coalesce(max(id), 0) FROM contact)
 			WHERE state = 'scheduled' AND scheduled_at <= now()`)
 		if err != nil {
 			return err
 		}
 
-		// Before the batches are rung for: a plan stands still when its last batch
-		// was not rung for lately.
 		rows, err := tx.Query(ctx, `
-			SELECT c.id FROM campaign c WHERE c.state = 'planning' AND (c.launched_at <= now() - $1::interval OR c.scheduled_at IS NOT NULL AND c.batches = 0)
-			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.batch = c.batches AND b.rung_at > now() - $1::interval)`, patience)
+			SELECT c.id FROM campaign c WHERE c.state = 'planning'
+			AND (coalesce(c.planning_at, c.launched_at) <= now() - $1::interval OR c.scheduled_at IS NOT NULL AND c.batches = 0)`, patience)
 		if err != nil {
 			return err
 		}
@@ -113,8 +143,6 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 				SELECT b.campaign_id, b.batch, c.priority FROM batch b JOIN campaign c ON c.id = b.campaign_id
 				WHERE b.closed_at IS NULL AND b.rung_at <= now() - $1::interval AND c.state IN ('planning', 'sending')
 				AND coalesce(b.not_before <= now(), true)
-				AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
-					AND d.state = 'sending')
 				AND (EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
 						AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now()))
 					OR NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
