@@ -104,10 +104,18 @@ func (s *site) setSender(w http.ResponseWriter, r *http.Request) {
 	if !s.parse(w, r) {
 		return
 	}
-	p := senderPage{May: true}
+	p, err := s.senderOf(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var problems []string
 	for _, f := range p.fields() {
-		*f.to = strings.Join(strings.Fields(r.PostForm.Get(string(f.name))), " ")
+		value := strings.Join(strings.Fields(r.PostForm.Get(string(f.name))), " ")
+		if value == *f.to {
+			continue
+		}
+		*f.to = value
 		if err := s.Store.Set(r.Context(), f.name, *f.to, actor(r), s.Now()); err != nil {
 			s.Log.Info("a setting was not taken", "setting", f.name, "error", err)
 			problems = append(problems, s.text(r, "setting."+string(f.name)+".wrong"))
