@@ -44,6 +44,8 @@ func (r *recorder) close() { close(r.closing) }
 // mostOutcomes bounds one statement.
 const mostOutcomes = 2000
 
+// run keeps what arrives until it is closed. When the context ends before, what is
+// left is lost to us.
 func (r *recorder) run(ctx context.Context) {
 	defer close(r.ended)
 	var outcomes []campaign.Outcome
@@ -74,17 +76,15 @@ func (r *recorder) run(ctx context.Context) {
 	}
 }
 
-// keepFor is how long outcomes are held for a database that is away. Their
-// rows are in doubt by then: the sweep finds them by the lapsed lease.
-const keepFor = 10 * time.Minute
-
-// keep writes outcomes, again and again while the database is away: nothing
-// more is claimed meanwhile, because the window is full.
+// keep writes outcomes, again and again while the database is away, until the
+// context ends: nothing more is claimed meanwhile, because the window is full.
 func (r *recorder) keep(ctx context.Context, outcomes []campaign.Outcome) {
-	ctx, cancel := context.WithTimeout(ctx, keepFor)
-	defer cancel()
+	begun := time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.store.Record(ctx, outcomes)
+		if err == nil && wait > 50*time.Millisecond {
+			r.log.Info("outcomes are kept again", "mails", len(outcomes), "after", time.Since(begun).Round(time.Millisecond))
+		}
 		if err == nil {
 			return
 		}

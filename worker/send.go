@@ -198,28 +198,66 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 }
 
 // claim asks the store for rows. It is not given up when the campaign is stopped
-// meanwhile: rows that were claimed unheard would wait for the lease to run out.
+// meanwhile: rows that were claimed unheard have to be looked for.
 func (w *Worker) claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error) {
 	w.claiming.Lock()
 	defer w.claiming.Unlock()
-	policy, rows, err := w.Store.Claim(context.WithoutCancel(ctx), r)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Lease)
+	defer cancel()
+	policy, rows, err := w.Store.Claim(ctx, r)
+	if errors.Is(err, campaign.ErrUnheard) {
 		w.beside.Go(func() { w.unclaim(r) })
 	}
 	return policy, rows, err
 }
 
+// latestClaim is how long a claim whose answer was lost may be on its way to be
+// carried out.
+const latestClaim = 2 * time.Minute
+
 // unclaim gives rows back that may have been claimed although the answer was lost:
-// they are ours, nobody has them, and our lease goes on.
+// they are ours, nobody has them, and our lease goes on. It looks again and again,
+// for a claim that the database carries out late.
 func (w *Worker) unclaim(r campaign.ClaimRequest) {
+	for pause := longestPace; pause < latestClaim; pause *= 2 {
+		var mails int64
+		done := w.insist(func(ctx context.Context) (err error) {
+			mails, err = w.Store.Unclaim(ctx, r)
+			return err
+		})
+		if mails > 0 {
+			w.Log.Warn("the answer to a claim was lost: its mails are given back", "campaign", r.Campaign, "batch", r.Batch, "mails", mails)
+		}
+		if mails > 0 || !done {
+			return // a claim takes all of its rows at once
+		}
+		w.pause(pause)
+	}
+}
+
+// insist does what must be done, again and again while the database is away. It
+// reports false when the worker stops before: its lease ends then, and another finds
+// what is left.
+func (w *Worker) insist(do func(context.Context) error) bool {
 	for !w.isStopping() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		err := w.Store.Unclaim(ctx, r)
+		err := do(ctx)
 		cancel()
 		if err == nil {
-			return
+			return true
 		}
-		_ = w.wait(context.Background(), longestPace)
+		w.pause(longestPace)
+	}
+	return false
+}
+
+// pause waits, but not when the worker is to stop.
+func (w *Worker) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.stopping:
 	}
 }
 
@@ -391,12 +429,16 @@ func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a al
 	for i, r := range rows {
 		contacts[i] = r.ID
 	}
+	release := func(ctx context.Context) error {
+		return w.Store.Release(ctx, claim.Worker, claim.Campaign, claim.Batch, contacts, w.Now())
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := w.Store.Release(ctx, claim.Worker, claim.Campaign, claim.Batch, contacts, w.Now())
+	err := release(ctx)
 	w.giveUnusedBack(ctx, a, len(rows))
 	if err != nil {
-		w.Log.Warn("claims come back when the lease runs out", "mails", len(rows), "error", err)
+		w.Log.Warn("claims could not be given back yet; trying again", "mails", len(rows), "error", err)
+		w.beside.Go(func() { w.insist(release) })
 	}
 	if w.isStopping() || errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		return nil

@@ -2,16 +2,21 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/internal/preferences"
@@ -19,13 +24,79 @@ import (
 	"github.com/jatak-mail/jatak/worker"
 )
 
-// People withdraw by the real one-click endpoint while a campaign is sent at
-// full speed. Whoever's withdrawal was committed before the claim gets nothing,
-// and the time from the commit to the last mail that was claimed before it is
-// short.
+// claimWatch is a store that notes when each contact was claimed, and how many rows
+// are claimed and not yet recorded. What a claim sees is not older than its call.
+type claimWatch struct {
+	worker.Store
+	mu      sync.Mutex
+	claims  map[contact.ID]claimed
+	out     int
+	mostOut int
+	twice   int
+}
+
+// claimed is when a claim was asked for, and when its answer was there.
+type claimed struct{ asked, answered time.Time }
+
+func (w *claimWatch) Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error) {
+	asked := time.Now()
+	policy, rows, err := w.Store.Claim(ctx, r)
+	note := claimed{asked, time.Now()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, row := range rows {
+		if _, before := w.claims[row.ID]; before {
+			w.twice++
+		}
+		w.claims[row.ID] = note
+	}
+	w.out += len(rows)
+	w.mostOut = max(w.mostOut, w.out)
+	return policy, rows, err
+}
+
+func (w *claimWatch) Record(ctx context.Context, outcomes []campaign.Outcome) error {
+	err := w.Store.Record(ctx, outcomes)
+	if err == nil {
+		w.mu.Lock()
+		w.out -= len(outcomes)
+		w.mu.Unlock()
+	}
+	return err
+}
+
+// withdrawals are who withdrew, and when the answer came that it is committed: the
+// commit itself was before.
+type withdrawals struct {
+	mu        sync.Mutex
+	committed map[contact.ID]time.Time
+}
+
+// choose takes somebody who has not withdrawn: anybody, or somebody whose turn is
+// about to come.
+func (w *withdrawals) choose(contacts, accepted int) contact.ID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		n := rand.IntN(contacts)
+		if rand.IntN(2) == 0 {
+			n = min(contacts-1, accepted+rand.IntN(4000))
+		}
+		id := contact.ID(n + 1)
+		if _, gone := w.committed[id]; !gone {
+			w.committed[id] = time.Time{} // chosen
+			return id
+		}
+	}
+}
+
+// People withdraw by the real one-click endpoint, at random moments while a
+// campaign is sent at full speed. A mail to one of them is fair only if it was
+// claimed before the withdrawal was committed; and never are more claimed than the
+// window holds.
 func TestFaultFromOptOutToSilence(t *testing.T) {
 	t.Parallel()
-	const contacts, leaving = 50000, 1000
+	const contacts, leaving, window = 50000, 1000, 512
 	h := newHouse(t, contacts)
 	words, err := templates.New()
 	if err != nil {
@@ -38,57 +109,87 @@ func TestFaultFromOptOutToSilence(t *testing.T) {
 	}
 	site := httptest.NewServer(portal)
 	t.Cleanup(site.Close)
-	sink := mailertest.New(t, nil)
+
+	// The last mails wait until the last withdrawal is committed.
+	var accepted atomic.Int64
+	allCommitted := make(chan struct{})
+	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+		if at == "DOT" && accepted.Add(1) > contacts*95/100 {
+			return &mailertest.Do{Wait: allCommitted}
+		}
+		return nil
+	})
 	sink.Light()
-	h.start(sink.URL("max_conns=8"), func(o *worker.Options) { o.Window, o.ChunkSize = 512, 1000 })
+	watch := &claimWatch{Store: h.db, claims: map[contact.ID]claimed{}}
+	h.start(sink.URL("max_conns=8"), func(o *worker.Options) { o.Store, o.Window, o.ChunkSize = watch, window, 1000 })
 	id := h.launch()
 
-	var mu sync.Mutex
-	committed := map[string]time.Time{}
+	moments := make([]int64, leaving) // each when so many mails were accepted
+	for i := range moments {
+		moments[i] = rand.Int64N(contacts * 9 / 10)
+	}
+	slices.Sort(moments)
+	gone := withdrawals{committed: map[contact.ID]time.Time{}}
 	var all sync.WaitGroup
-	for n := range 4 {
+	for n := range 8 {
 		all.Go(func() {
-			moments := time.NewTicker(30 * time.Millisecond) // spread over the campaign
-			defer moments.Stop()
-			for i := n; i < leaving; i += 4 {
-				<-moments.C
-				who := rand.IntN(contacts)
-				ids, err := h.db.FindContacts(t.Context(), contact.Address(address(who)))
-				if err != nil || len(ids) != 1 {
-					t.Errorf("%s: %v, %v", address(who), ids, err)
-					return
+			tick := time.NewTicker(2 * time.Millisecond)
+			defer tick.Stop()
+			for i := n; i < leaving; i += 8 {
+				for accepted.Load() < moments[i] {
+					select {
+					case <-tick.C:
+					case <-t.Context().Done():
+						return
+					}
 				}
-				link := site.URL + "/u/" + h.keys.Withdraw(int64(ids[0]), int64(id), 0, address(who))
+				who := gone.choose(contacts, int(accepted.Load()))
+				link := site.URL + "/u/" + h.keys.Withdraw(int64(who), int64(id), 0, address(int(who)-1))
 				response, err := http.Post(link, "application/x-www-form-urlencoded", strings.NewReader("List-Unsubscribe=One-Click"))
 				if err != nil || response.StatusCode != http.StatusOK {
 					t.Errorf("one-click: %v, %v", response, err)
 					return
 				}
 				_ = response.Body.Close()
-				mu.Lock()
-				if _, twice := committed[address(who)]; !twice {
-					committed[address(who)] = time.Now()
-				}
-				mu.Unlock()
+				gone.mu.Lock()
+				gone.committed[who] = time.Now()
+				gone.mu.Unlock()
 			}
 		})
 	}
 	all.Wait()
+	close(allCommitted)
 	books := h.finished(id)
 	if books.Sent+books.Blocked[gating.Withdrawn] != contacts {
 		t.Errorf("books %+v", books)
 	}
-	var longest time.Duration
-	mailed, late := map[string]bool{}, 0
-	for _, m := range sink.Messages() {
-		mailed[m.To] = true
-		if at, withdrew := committed[m.To]; withdrew && m.At.After(at) {
-			late++
-			longest = max(longest, m.At.Sub(at))
+	if len(gone.committed) != leaving {
+		t.Errorf("%d withdrew, want %d", len(gone.committed), leaving)
+	}
+	if watch.mostOut > window || watch.twice > 0 {
+		t.Errorf("%d rows were claimed at once, and the window holds %d; %d were claimed twice", watch.mostOut, window, watch.twice)
+	}
+
+	messages := sink.Messages()
+	var lastClaim, lastMail time.Duration
+	mailed, late, mostBetween := map[contact.ID]bool{}, 0, 0
+	for n, m := range messages {
+		who := numberOf(m.To)
+		mailed[who] = true
+		at, withdrew := gone.committed[who]
+		if !withdrew || m.At.Before(at) {
+			continue
 		}
+		late++
+		claim := watch.claims[who]
+		if claim.asked.After(at) {
+			t.Errorf("a mail was claimed %s after its withdrawal was committed, and accepted %s after it", claim.asked.Sub(at), m.At.Sub(at))
+		}
+		lastClaim, lastMail = max(lastClaim, claim.answered.Sub(at)), max(lastMail, m.At.Sub(at))
+		mostBetween = max(mostBetween, n-sort.Search(n, func(i int) bool { return messages[i].At.After(at) }))
 	}
 	silent := 0
-	for who := range committed {
+	for who := range gone.committed {
 		if !mailed[who] {
 			silent++
 		}
@@ -96,10 +197,13 @@ func TestFaultFromOptOutToSilence(t *testing.T) {
 	if silent != int(books.Blocked[gating.Withdrawn]) {
 		t.Errorf("%d got nothing, and %d are booked as withdrawn", silent, books.Blocked[gating.Withdrawn])
 	}
-	// A claim waits at most for its turn on a connection.
-	if longest > 2*time.Second {
-		t.Errorf("a mail left %s after the withdrawal was committed", longest)
-	}
-	t.Logf("%d withdrew, %d of them before their mail; %d mails were claimed already, the last arrived %s after the commit",
-		len(committed), silent, late, longest.Round(time.Millisecond))
+	t.Logf("%d withdrew while the campaign was sent, %d of them before their mail was claimed; %d mails had been claimed already", leaving, silent, late)
+	t.Logf("from a withdrawal's commit: the last claim that could still pick the contact was answered %s after it, the last mail accepted %s and %d other mails after it; at most %d rows were claimed at once",
+		lastClaim.Round(time.Microsecond), lastMail.Round(time.Millisecond), mostBetween, watch.mostOut)
+}
+
+// numberOf is the contact with an address of newHouse.
+func numberOf(email string) (id contact.ID) {
+	_, _ = fmt.Sscanf(email, "p%d@", &id)
+	return id + 1
 }

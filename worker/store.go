@@ -19,8 +19,8 @@ type Store interface {
 	// Visit notes that a batch is being worked on; it reports false when it is closed.
 	Visit(ctx context.Context, id campaign.ID, batch int) (open bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
-	// Unclaim gives back what a claim whose answer was lost may have taken.
-	Unclaim(ctx context.Context, r campaign.ClaimRequest) error
+	// Unclaim gives back what a claim that ended with campaign.ErrUnheard has taken.
+	Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error)
 	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error

@@ -158,11 +158,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	// is still ours, and its outcome is still to be kept.
 	background := context.WithoutCancel(ctx)
 	leaseCtx, endLease := context.WithCancel(background)
+	recording, endRecording := context.WithCancel(background)
+	defer endRecording()
 	var running sync.WaitGroup
-	running.Go(func() { w.recorder.run(background) })
+	running.Go(func() { w.recorder.run(recording) })
 	w.beside.Go(func() { w.keepLease(leaseCtx) })
 	w.beside.Go(func() { w.keepSweeping(ctx) })
 	w.beside.Go(func() { w.keepTestingRelays(ctx) })
+	w.beside.Go(func() { w.keepTryingRedis(ctx) })
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
 	w.describe(ctx, id)
@@ -197,7 +200,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	closing, cancel := context.WithTimeout(background, w.Grace)
 	defer cancel()
 	close(w.stopping)
-	w.pacer.stop() // whoever waits for a connection gives its rows back
+	defer time.AfterFunc(w.Grace+w.lastWord(), endRecording).Stop() // a database that is away does not hold us
+	w.pacer.stop()                                                  // whoever waits for a connection gives its rows back
 	server.Shutdown()
 	err = w.Pool.Close(closing)
 	if err != nil {
@@ -211,7 +215,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	endLease()
 	w.beside.Wait()
-	ending, cancelEnding := context.WithTimeout(background, lastWord)
+	ending, cancelEnding := context.WithTimeout(background, w.lastWord())
 	defer cancelEnding()
 	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
 		w.Log.Warn("the lease runs out by itself", "error", err)
@@ -220,8 +224,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// lastWord is how long a worker that ends tries to give its lease back.
-const lastWord = 5 * time.Second
+// lastWord is how long, after its grace, a worker tries to keep the last outcomes,
+// and to give its lease back.
+func (w *Worker) lastWord() time.Duration { return min(w.Grace, 5*time.Second) }
 
 // isStopping reports whether no more rows are to be claimed.
 func (w *Worker) isStopping() bool {

@@ -31,15 +31,53 @@ import (
 type house struct {
 	t     *testing.T
 	db    *postgres.DB
+	url   string // of the database
 	redis redis.UniversalClient
 	bell  *queue.Client
 	keys  *managelink.Keyring
+	log   workerLog // of the workers
+}
+
+// workerLog is what workers say; it may be read meanwhile.
+type workerLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *workerLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *workerLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// says waits until a worker has logged a sentence.
+func (h *house) says(sentence string) {
+	h.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(h.log.String(), sentence); <-tick.C {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("no log says %q:\n%s", sentence, h.log.String())
+		}
+	}
+}
+
+// tries returns the attempts at a campaign's mails, by address.
+func (h *house) tries(id campaign.ID) map[string]postgrestest.Tries {
+	h.t.Helper()
+	return postgrestest.TriesOf(h.t, h.url, int64(id))
 }
 
 func newHouse(t *testing.T, contacts int) *house {
 	t.Helper()
 	h := &house{t: t}
-	h.db, _ = postgrestest.New(t)
+	h.db, h.url = postgrestest.New(t)
 	h.redis, _ = queuetest.New(t)
 	h.bell = queue.NewClient(h.redis)
 	var err error
@@ -112,7 +150,8 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	pool, err := mailer.NewPool(relays, mailer.Options{})
+	log := slog.New(slog.NewTextHandler(&h.log, nil))
+	pool, err := mailer.NewPool(relays, mailer.Options{Log: log})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -121,7 +160,7 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 		h.t.Fatal(err)
 	}
 	o := worker.Options{
-		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: slog.New(slog.DiscardHandler),
+		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: log,
 		PublicURL: "https://jatak.example", UnsubscribeMailbox: "unsubscribe@jatak.example", ChunkSize: 50, Window: 8,
 		Lease: 3 * time.Second, SweepEvery: 100 * time.Millisecond, BellPatience: 300 * time.Millisecond,
 		RetryBase: 50 * time.Millisecond, Resend: true, Grace: 10 * time.Second,
@@ -267,13 +306,17 @@ func TestRepliesAreBooked(t *testing.T) {
 			}
 		case at == "RCPT" && to == address(9):
 			return &mailertest.Do{Reply: "452 4.2.2 always full"}
+		case at == "DOT" && to == address(11):
+			return &mailertest.Do{Reply: "250 2.0.0 queued as \x00\x1b[1m\xff"}
+		case at == "RCPT" && to == address(13):
+			return &mailertest.Do{Reply: "550 5.1.1 no \x00 such user"}
 		}
 		return nil
 	})
 	h.start(sink.URL("max_conns=2"), func(o *worker.Options) { o.MaxAttempts = 4 })
 	books := h.finished(h.launch())
-	if books.Sent != 38 || books.Failed != 2 {
-		t.Errorf("books %+v, want 38 sent and 2 failed", books)
+	if books.Sent != 37 || books.Failed != 3 {
+		t.Errorf("books %+v, want 37 sent and 3 failed", books)
 	}
 	got := map[string]int{}
 	for _, m := range sink.Messages() {

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jatak-mail/jatak/internal/embedded"
+	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 )
@@ -42,31 +44,56 @@ func ownPostgres(t *testing.T) (pg *embedded.Postgres, db *postgres.DB, data str
 	return pg, db, filepath.Join(dir, "pg", "data")
 }
 
-// PostgreSQL is restarted, or killed, in the middle of a campaign. What was
-// committed is still there; what was on its way is at most a window.
+// PostgreSQL is restarted, or killed, in the middle of a campaign, with mails on
+// their way. What was committed is still there; what was on its way is at most a
+// window.
 func TestFaultPostgresEnds(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*embedded.Postgres) error{
-		"restarted": func(*embedded.Postgres) error { return nil }, // Restart ends it in good order
-		"killed":    func(pg *embedded.Postgres) error { return pg.Kill() },
+	for name, end := range map[string]func(*testing.T, *embedded.Postgres, string){
+		"restarted": func(t *testing.T, _ *embedded.Postgres, data string) { endFast(t, data) },
+		"killed": func(t *testing.T, pg *embedded.Postgres, _ string) {
+			if err := pg.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pg, db, _ := ownPostgres(t)
+			pg, db, data := ownPostgres(t)
 			const contacts = 3000
-			i := installOn(t, contacts, nil, db, pg.URL())
+			ended := make(chan struct{})
+			i := installOn(t, contacts, func(at, to string) *mailertest.Do {
+				if at == "DOT" && numberOf(to)%100 == 99 {
+					return &mailertest.Do{Wait: ended} // a mail of each chunk has no reply before
+				}
+				return nil
+			}, db, pg.URL())
 			p := i.worker()
 			id := i.launch()
-			i.await(id, "some mails", moreThan(contacts/4))
-			if err := end(pg); err != nil {
-				t.Fatal(err)
-			}
+			i.await(id, "some mails", moreThan(contacts/5))
+			end(t, pg, data)
+			close(ended)
+			says(t, wordNotKept, p)
 			if err := pg.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			i.sentToAll(id, contacts, testWindow)
-			says(t, "level=WARN", p)
+			says(t, wordKept, p)
 		})
+	}
+}
+
+// endFast ends PostgreSQL in good order, without waiting for its clients.
+func endFast(t *testing.T, data string) {
+	t.Helper()
+	pid := postmasterOf(t, data)
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("PostgreSQL does not end")
+		}
 	}
 }
 

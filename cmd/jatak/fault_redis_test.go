@@ -63,12 +63,14 @@ func TestFaultRedisAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := time.NewTimer(away)
-	says(t, "queue: ", p)
+	says(t, wordNoRedis, p)
 	<-back.C
 	if err := i.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	i.sentToAll(id, contacts, 0)
+	says(t, wordRedisBack, p)
+	says(t, wordRang, p)
 }
 
 // Redis that has no room for more, or is a replica that takes no writes, is
@@ -91,8 +93,10 @@ func TestFaultRedisTakesNoWrites(t *testing.T) {
 			i.await(id, "some mails", moreThan(contacts/4))
 			i.redisDo(fault.begin...)
 			says(t, fault.says, p)
+			says(t, wordNoRedis, p)
 			i.redisDo(fault.end...)
 			i.sentToAll(id, contacts, 0)
+			says(t, wordRedisBack, p)
 		})
 	}
 }

@@ -43,7 +43,7 @@ func TestFaultRelayBeforeTheDot(t *testing.T) {
 	t.Cleanup(func() { close(never) })
 	for name, test := range map[string]struct {
 		script mailertest.Script
-		says   string
+		says   []string
 	}{
 		"421 on connect": {func(at, _ string) *mailertest.Do {
 			mu.Lock()
@@ -52,7 +52,7 @@ func TestFaultRelayBeforeTheDot(t *testing.T) {
 				return &mailertest.Do{Reply: "421 4.3.2 too busy"}
 			}
 			return nil
-		}, wordRelayBack},
+		}, []string{wordRelayGone, wordRelayBack}},
 		"421 in mid-session": {func(at, _ string) *mailertest.Do {
 			mu.Lock()
 			defer mu.Unlock()
@@ -62,25 +62,25 @@ func TestFaultRelayBeforeTheDot(t *testing.T) {
 				}
 			}
 			return nil
-		}, wordRang},
+		}, []string{wordLost, wordRang}},
 		"451 for a domain": {firstTime(func(at, to string) *mailertest.Do {
 			if at == "RCPT" && strings.HasSuffix(to, "@other.example") {
 				return &mailertest.Do{Reply: "451 4.7.1 greylisted"}
 			}
 			return nil
-		}), wordRang},
+		}), []string{wordRang}},
 		"hanging": {firstTime(func(at, to string) *mailertest.Do {
 			if at == "DATA" && numberOf(to)%100 == 7 {
 				return &mailertest.Do{Wait: never, HangUp: true}
 			}
 			return nil
-		}), wordFinished},
+		}), []string{wordLost}},
 		"cut after DATA": {firstTime(func(at, to string) *mailertest.Do {
 			if at == "DATA" && numberOf(to)%40 == 2 {
 				return &mailertest.Do{HangUp: true}
 			}
 			return nil
-		}), wordFinished},
+		}), []string{wordLost}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,13 +88,15 @@ func TestFaultRelayBeforeTheDot(t *testing.T) {
 			i.set("JATAK_SMTP_URLS=" + i.sink.URL("max_conns=8", "timeout=2s"))
 			p := i.worker()
 			i.sentToAll(i.launch(), contacts, 0)
-			says(t, test.says, p)
+			for _, sentence := range append(test.says, wordFinished) {
+				says(t, sentence, p)
+			}
 		})
 	}
 }
 
-// A connection that is cut after the final dot leaves a doubt: resend sends the
-// same mail again, hold waits for a person.
+// A connection that is cut after the final dot, of a mail that the relay has taken,
+// leaves a doubt: resend sends the same mail again, hold waits for a person.
 func TestFaultRelayCutAfterTheDot(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"resend", "hold"} {
@@ -103,7 +105,7 @@ func TestFaultRelayCutAfterTheDot(t *testing.T) {
 			const contacts, cut = 400, 10
 			i := install(t, contacts, firstTime(func(at, to string) *mailertest.Do {
 				if at == "DOT" && numberOf(to)%40 == 2 {
-					return &mailertest.Do{HangUp: true}
+					return &mailertest.Do{HangUp: true, Keep: true}
 				}
 				return nil
 			}))
@@ -118,7 +120,11 @@ func TestFaultRelayCutAfterTheDot(t *testing.T) {
 				i.run("campaign", "resend", fmt.Sprint(id), "--in-doubt")
 				i.await(id, "going on", func(_ campaign.Campaign, r campaign.Report) bool { return r.InDoubt == 0 })
 			}
-			i.sentToAll(id, contacts, 0) // the sink keeps nothing of what it cut
+			i.sentToAll(id, contacts, cut)
+			if n := len(i.sink.Messages()); n != contacts+cut {
+				t.Errorf("%d mails arrived, want %d", n, contacts+cut)
+			}
+			says(t, wordLost, p)
 			says(t, wordFinished, p)
 		})
 	}

@@ -32,6 +32,7 @@ type installation struct {
 	redis *embedded.Redis
 	bell  *queue.Client
 	env   []string
+	url   string // of the database
 	sink  *mailertest.Sink
 }
 
@@ -56,7 +57,7 @@ func installOn(t *testing.T, contacts int, script mailertest.Script, db *postgre
 // installEmpty does so, with nobody on file.
 func installEmpty(t *testing.T, script mailertest.Script, db *postgres.DB, databaseURL string) *installation {
 	t.Helper()
-	i := &installation{t: t, sink: mailertest.New(t, script), db: db}
+	i := &installation{t: t, sink: mailertest.New(t, script), db: db, url: databaseURL}
 	i.sink.Light()
 	var err error
 	if i.redis, err = embedded.StartRedis(context.Background(), embedded.RedisOptions{}); err != nil {
@@ -265,18 +266,19 @@ func moreThan(n int) func(campaign.Campaign, campaign.Report) bool {
 }
 
 // sentToAll waits for the end and holds the books and the arrivals to it:
-// everybody has a mail, all copies of one have the same Message-ID, and no more
-// were doubled than may be.
+// everybody has a mail, all copies of one have the same Message-ID, no more were
+// doubled than may be, and the ledger doubts each that was.
 func (i *installation) sentToAll(id campaign.ID, contacts, mostDoubled int) {
 	i.t.Helper()
 	if books := i.await(id, "the end", finished); books.Sent != int64(contacts) || books.Audience != int64(contacts) {
 		i.t.Errorf("books %+v, want %d sent", books, contacts)
 	}
-	i.arrived(contacts, mostDoubled)
+	i.arrived(id, contacts, mostDoubled)
 }
 
-func (i *installation) arrived(contacts, mostDoubled int) {
+func (i *installation) arrived(id campaign.ID, contacts, mostDoubled int) {
 	i.t.Helper()
+	tries := postgrestest.TriesOf(i.t, i.url, int64(id))
 	copies, ids := map[string]int{}, map[string]string{}
 	for _, m := range i.sink.Messages() {
 		copies[m.To]++
@@ -285,13 +287,17 @@ func (i *installation) arrived(contacts, mostDoubled int) {
 		}
 		ids[m.To] = m.ID
 	}
-	doubled, lost := 0, 0
+	doubled, lost, doubts := 0, 0, 0
 	for n := range contacts {
 		if copies[person(n)] == 0 {
 			lost++
 			continue
 		}
 		doubled += copies[person(n)] - 1
+		of := tries[person(n)].Doubts
+		if doubts += of; copies[person(n)]-1 > of {
+			i.t.Errorf("%s got %d mails, and the ledger has %d doubts", person(n), copies[person(n)], of)
+		}
 	}
 	if lost > 0 {
 		i.t.Errorf("%d people were lost", lost)
@@ -302,7 +308,7 @@ func (i *installation) arrived(contacts, mostDoubled int) {
 	if doubled > mostDoubled {
 		i.t.Errorf("%d mails were doubled, at most %d may be", doubled, mostDoubled)
 	}
-	i.t.Logf("%d mails doubled, at most %d may be", doubled, mostDoubled)
+	i.t.Logf("%d mails doubled of %d in doubt, at most %d may be", doubled, doubts, mostDoubled)
 }
 
 const (
@@ -313,4 +319,11 @@ const (
 	wordTask      = "task failed; it will be tried again"
 	wordRelayBack = "the relay can be reached again"
 	wordStops     = "worker stops: finishing what is in flight"
+	wordRelayGone = "a relay cannot be reached"
+	wordLost      = "connections to a relay were lost"
+	wordNotKept   = "outcomes could not be kept yet; trying again"
+	wordKept      = "outcomes are kept again"
+	wordPlan      = "rang again for planning"
+	wordNoRedis   = "Redis cannot be used: bells and limits wait for it"
+	wordRedisBack = "Redis can be used again"
 )

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 )
 
 // A worker killed again and again, in planning as well as in sending, loses
@@ -46,6 +47,7 @@ func TestFaultAllWorkersKilled(t *testing.T) {
 	next := i.worker()
 	i.sentToAll(id, contacts, 3*testWindow)
 	says(t, wordDead, next)
+	says(t, wordFinished, next)
 }
 
 // A worker that is killed while it plans is carried on by the next: everybody
@@ -79,6 +81,33 @@ func TestFaultPlanInterrupted(t *testing.T) {
 	open.Store(true)
 	i.sentToAll(id, contacts, kills*testWindow)
 	says(t, "campaign planned", workers...)
+}
+
+// A worker is killed when a part of the plan is committed and its bell not yet rung:
+// Redis takes nothing at that moment. The next worker finds both, the rows that wait
+// and the plan that stands still.
+func TestFaultKilledBeforeTheBell(t *testing.T) {
+	t.Parallel()
+	const contacts = 1500
+	i := install(t, contacts, nil)
+	p := i.worker()
+	says(t, "worker started", p)
+	held := postgrestest.Hold(t, i.url)
+	id := i.launch()
+	held.AwaitPlan()
+	i.redisDo("CLIENT", "PAUSE", "60000", "WRITE")
+	held.LetGo()
+	i.await(id, "the first part of the plan", func(_ campaign.Campaign, r campaign.Report) bool { return r.Audience > 0 })
+	p.kill()
+	if n := len(i.sink.Messages()); n > 0 {
+		t.Errorf("%d mails left before a bell was rung", n)
+	}
+	i.redisDo("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") // and what they had asked for
+	i.redisDo("CLIENT", "UNPAUSE")
+	next := i.worker()
+	i.sentToAll(id, contacts, 0)
+	says(t, wordPlan, next)
+	says(t, wordRang, next)
 }
 
 // A worker that stood still for longer than its lease finds that its mails are

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
@@ -108,11 +109,11 @@ func (f *faults) bounds(c Content) {
 	} {
 		f.text("", field.name, field.text, field.most)
 	}
-	if strings.ContainsAny(c.Name, "\r\n") {
-		f.wrong("name_lines", "", "name stands on one line")
+	if strings.ContainsFunc(c.Name, contact.IsControl) {
+		f.wrong("name_lines", "", "name stands on one line, without control characters")
 	}
-	if strings.ContainsAny(c.FromName+c.FromAddress+c.ReplyTo, "\r\n") {
-		f.wrong("sender_lines", "", "from_name, from_address and reply_to stand on one line each")
+	if strings.ContainsFunc(c.FromName+c.FromAddress+c.ReplyTo, contact.IsControl) {
+		f.wrong("sender_lines", "", "from_name, from_address and reply_to stand on one line each, without control characters")
 	}
 }
 
@@ -177,8 +178,8 @@ func (f *faults) variant(lang string, v Variant) {
 	switch {
 	case strings.TrimSpace(v.Subject) == "":
 		f.missing("subject", lang, "variant %s has no subject", lang)
-	case strings.ContainsAny(v.Subject, "\r\n"):
-		f.wrong("subject_lines", lang, "the subject of variant %s stands on one line", lang)
+	case strings.ContainsFunc(v.Subject, unicode.IsControl):
+		f.wrong("subject_lines", lang, "the subject of variant %s stands on one line, without control characters", lang)
 	case len(v.Subject) > maxSubject:
 		f.wrong("subject_long", lang, "the subject of variant %s is longer than %d bytes", lang, maxSubject)
 	case !utf8.ValidString(v.Subject) || strings.ContainsRune(v.Subject, 0):

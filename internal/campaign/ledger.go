@@ -17,6 +17,9 @@ var (
 	ErrNotFound    = errors.New("no such campaign")
 	ErrFrozen      = errors.New("the campaign is launched; its content can no longer change")
 	ErrNotPlanning = errors.New("the campaign is not being planned, or by somebody else")
+	// ErrUnheard says that nobody knows whether something was done: the answer was
+	// lost, or has not come yet.
+	ErrUnheard = errors.New("the answer was lost")
 )
 
 // Campaign is a campaign as it is kept.

@@ -79,7 +79,7 @@ const nobody = ""
 
 func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("email")))
@@ -147,7 +147,7 @@ func (s *site) setup(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	hash := staff.HashToken(r.PathValue("token"))

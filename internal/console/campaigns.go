@@ -377,6 +377,14 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 	return p
 }
 
+// localTime writes a time of day of which each recipient has their own.
+func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
+	if l.IsZero() {
+		return ""
+	}
+	return templates.Time(s.lang(r), l.Clock)
+}
+
 // pausedBy says in words who paused a campaign, or why Jatak did.
 func (s *site) pausedBy(r *http.Request, reason string) string {
 	var failures campaign.TooManyFailures
@@ -395,14 +403,6 @@ func (s *site) pausedBy(r *http.Request, reason string) string {
 // percent writes a share that a rule names.
 func (s *site) percent(r *http.Request, n float64) string {
 	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
-}
-
-// localTime writes a time of day of which each recipient has their own.
-func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
-	if l.IsZero() {
-		return ""
-	}
-	return templates.Time(s.lang(r), l.Clock)
 }
 
 // hintOf says why a campaign that should go on does not.

@@ -287,7 +287,7 @@ func (s *site) choose(w http.ResponseWriter, r *http.Request) {
 	kind, choice, _ := strings.Cut(r.PostForm.Get("choice"), ":")
 	typeID, err := strconv.ParseInt(kind, 10, 64)
 	if err != nil || choice != string(gating.PreferenceIn) && choice != string(gating.PreferenceOut) {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	err = s.Store.ChooseForContact(r.Context(), contact.StaffChoice{Contact: id, Type: gating.TypeID(typeID), Choice: gating.Preference(choice),

@@ -107,13 +107,13 @@ func (s *site) findDraft(w http.ResponseWriter, r *http.Request) (d campaign.Dra
 	ref := campaign.DraftRef{Template: strings.Contains(r.Pattern, " /templates/")}
 	var err error
 	if ref.ID, err = strconv.ParseInt(r.PathValue("id"), 10, 64); err != nil {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return d, false
 	}
 	d, err = s.Store.Draft(r.Context(), ref)
 	switch {
 	case errors.Is(err, campaign.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -209,7 +209,7 @@ func (s *site) compose(w http.ResponseWriter, r *http.Request) {
 	}
 	step := r.PathValue("step")
 	if !slices.Contains(stepsOf(d.DraftRef), step) {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	s.showStep(w, r, http.StatusOK, d, step, r.URL.Query().Get("lang"), "")

@@ -27,7 +27,7 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	}
 	step := r.PathValue("step")
 	if !slices.Contains(stepsOf(d.DraftRef), step) {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	if err := r.ParseForm(); err != nil {
@@ -36,7 +36,7 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, r, http.StatusRequestEntityTooLarge, d, step, s.text(r, "console.composer.large"))
 			return
 		}
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	lang := r.PostForm.Get("language")
@@ -62,7 +62,7 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	case problem == conflicted:
 		s.refuse(w, r, http.StatusConflict, written, step, s.text(r, "console.composer.conflict", strings.TrimPrefix(d.ChangedBy, "user:")))
 	case problem == broken:
-		s.web.Error(w, r, http.StatusServiceUnavailable, "error")
+		s.message(w, r, http.StatusServiceUnavailable, "console.error")
 	case problem == launched:
 		s.redirect(w, r, base(d.DraftRef))
 	case problem != "":

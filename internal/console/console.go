@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
@@ -157,6 +158,9 @@ func (s *site) guarded(to route) http.Handler {
 			s.message(w, r, http.StatusForbidden, "console.forbidden")
 			return
 		}
+		if !s.readable(w, r, to.body != 0) {
+			return
+		}
 		if !to.audited() {
 			to.handle(w, r)
 			return
@@ -167,6 +171,35 @@ func (s *site) guarded(to route) http.Handler {
 			s.writeAudit(r)
 		}
 	})
+}
+
+// readable parses a form, and answers when it is larger than the route takes or
+// holds what is no text. A route that bounds its body itself says so itself.
+func (s *site) readable(w http.ResponseWriter, r *http.Request, bounded bool) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if r.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
+		return true
+	}
+	err := r.ParseForm()
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large) && bounded:
+		r.Form, r.PostForm = nil, nil // whoever parses again meets the error again
+		return true
+	case errors.As(err, &large):
+		s.message(w, r, http.StatusRequestEntityTooLarge, "console.large")
+		return false
+	case err != nil:
+		s.message(w, r, http.StatusBadRequest, "console.bad")
+		return false
+	}
+	for _, values := range r.PostForm {
+		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }) {
+			s.message(w, r, http.StatusBadRequest, "console.bad")
+			return false
+		}
+	}
+	return true
 }
 
 func (s *site) user(r *http.Request) (staff.User, error) {

@@ -214,7 +214,7 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 	if !strings.Contains(page.Body.String(), o.words.Text("da", "console.next.check")) || strings.Contains(page.Body.String(), nasty) {
 		t.Fatalf("the draft (%d): %s", page.Code, page.Body)
 	}
-	check := b.do("GET", fmt.Sprintf("/campaigns/%d/check", o.id), nil)
+	check := b.checked(o.id)
 	if !strings.Contains(check.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)[1:]) || !strings.Contains(check.Body.String(), "Send til 2 personer på engelsk") {
 		t.Errorf("the check (%d): %s", check.Code, check.Body)
 	}
@@ -246,6 +246,20 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 			t.Errorf("%s answers %d", path, w.Code)
 		}
 	}
+}
+
+// checked is the check before launch once the audience is counted: a page waits
+// for that only a moment.
+func (b *browser) checked(id campaign.ID) (check *httptest.ResponseRecorder) {
+	b.o.t.Helper()
+	path := fmt.Sprintf("/campaigns/%d/check", id)
+	for range 200 {
+		if check = b.do("GET", path, nil); !strings.Contains(check.Body.String(), `hx-get="`+path) {
+			return check
+		}
+	}
+	b.o.t.Fatalf("the audience is never counted: %s", check.Body)
+	return nil
 }
 
 // seen is the report that a check shows, as its launch button names it.

@@ -345,7 +345,7 @@ func (s *site) filterCount(w http.ResponseWriter, r *http.Request) {
 // parse reads a form, and answers when it cannot be read.
 func (s *site) parse(w http.ResponseWriter, r *http.Request) bool {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return false
 	}
 	return true

@@ -68,7 +68,7 @@ const partSize = 1 << 20
 func (s *site) upload(w http.ResponseWriter, r *http.Request) {
 	form, err := r.MultipartReader()
 	if err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	file, err := form.NextPart()
@@ -98,7 +98,10 @@ func (s *site) upload(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	default:
-		if _, _, err := contactlist.Sniff(first); err != nil {
+		switch _, _, err := contactlist.Sniff(first); {
+		case errors.Is(err, contactlist.ErrNoHeader):
+			problem = "lists.file.header"
+		case err != nil:
 			problem = "lists.file.unreadable"
 		}
 	}
@@ -221,7 +224,10 @@ func (s *site) fillChoices(r *http.Request, p *uploadPage) error {
 		if err != nil {
 			break
 		}
-		if shown := slices.Clone(record[:min(len(record), contactlist.MaxColumns)]); header == nil {
+		if record.Wrong != "" {
+			continue
+		}
+		if shown := slices.Clone(record.Fields[:min(len(record.Fields), contactlist.MaxColumns)]); header == nil {
 			header = shown
 		} else {
 			p.Rows = append(p.Rows, shown)
@@ -242,7 +248,7 @@ func (s *site) fillChoices(r *http.Request, p *uploadPage) error {
 		}
 		p.Columns = append(p.Columns, column)
 	}
-	for _, e := range []string{contactlist.UTF8, contactlist.Windows1252} {
+	for _, e := range contactlist.Encodings() {
 		p.Encodings = append(p.Encodings, option{e, s.text(r, "lists.encoding."+e), e == c.Encoding})
 	}
 	for key, separator := range map[string]string{"comma": ",", "semicolon": ";", "tab": "\t"} {
@@ -301,8 +307,8 @@ func (s *site) checkList(w http.ResponseWriter, r *http.Request) {
 func (s *site) readChoices(r *http.Request) (c contact.ListChoices, problem string) {
 	c = contact.ListChoices{Encoding: contactlist.UTF8, Separator: ";", Basis: gating.LegalBasis(r.PostForm.Get("basis")),
 		Wording: strings.TrimSpace(r.PostForm.Get("wording")), Reason: strings.TrimSpace(r.PostForm.Get("reason")), Locale: s.lang(r)}
-	if r.PostForm.Get("encoding") == contactlist.Windows1252 {
-		c.Encoding = contactlist.Windows1252
+	if encoding := r.PostForm.Get("encoding"); slices.Contains(contactlist.Encodings(), encoding) {
+		c.Encoding = encoding
 	}
 	switch r.PostForm.Get("separator") {
 	case "comma":
@@ -376,8 +382,11 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request) {
 	out := legacycsv.NewRefusalWriter(w)
 	for f, err := range s.Store.Refusals(r.Context(), im.ID) {
 		if err == nil {
-			err = out.Write(&legacycsv.Refusal{File: im.FileName, Line: int(f.Line), Column: s.text(r, "lists.field."+f.Column),
-				Reason: s.text(r, "lists.refused."+f.Reason), Row: f.Row})
+			column := ""
+			if f.Column != "" {
+				column = s.text(r, "lists.field."+f.Column)
+			}
+			err = out.Write(&legacycsv.Refusal{File: im.FileName, Line: int(f.Line), Column: column, Reason: s.text(r, "lists.refused."+f.Reason), Row: f.Row})
 		}
 		if err != nil {
 			s.Log.Error("refused rows could not be written", "import", im.ID, "error", err)

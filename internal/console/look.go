@@ -91,7 +91,7 @@ func (s *site) setLook(w http.ResponseWriter, r *http.Request) {
 		s.showLook(w, r, http.StatusRequestEntityTooLarge, s.text(r, "console.look.logo.large", brand.MaxLogo>>10), b)
 		return
 	} else if err != nil && !errors.Is(err, http.ErrNotMultipart) {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	b.Colour = strings.TrimSpace(r.PostFormValue("colour"))

@@ -153,7 +153,7 @@ func (s *site) mail(w http.ResponseWriter, r *http.Request) {
 		number, _ := strconv.ParseInt(query.Get("version"), 10, 64)
 		v, err := s.Store.DraftVersion(r.Context(), d.DraftRef, number)
 		if errors.Is(err, campaign.ErrVersionNotFound) {
-			s.web.Error(w, r, http.StatusNotFound, "gone")
+			s.gone(w, r)
 			return
 		}
 		if err != nil {
@@ -231,7 +231,7 @@ func (s *site) sendTest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	lang := variantOf(d.Content, r.PostForm.Get("language"))
@@ -365,7 +365,7 @@ func (s *site) findVersion(w http.ResponseWriter, r *http.Request, d campaign.Dr
 	}
 	switch {
 	case errors.Is(err, campaign.ErrVersionNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -382,7 +382,7 @@ func (s *site) restore(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	v, ok := s.findVersion(w, r, d)
@@ -395,7 +395,7 @@ func (s *site) restore(w http.ResponseWriter, r *http.Request) {
 	case problem == conflicted:
 		s.showVersion(w, r, http.StatusConflict, d, s.text(r, "console.composer.conflict", strings.TrimPrefix(d.ChangedBy, "user:")))
 	case problem == broken:
-		s.web.Error(w, r, http.StatusServiceUnavailable, "error")
+		s.message(w, r, http.StatusServiceUnavailable, "console.error")
 	case problem != "" && !slices.Contains([]string{launched}, problem):
 		s.showVersion(w, r, http.StatusUnprocessableEntity, d, problem)
 	default:

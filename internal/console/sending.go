@@ -386,7 +386,7 @@ func (s *site) domain(w http.ResponseWriter, r *http.Request) {
 	}
 	at := slices.IndexFunc(list, func(d senderdomain.Domain) bool { return d.Name == r.PathValue("domain") })
 	if at < 0 {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	p := domainPage{Name: list[at].Name, Records: s.checkDomain(r.Context(), list[at]), Signed: len(list[at].Keys) > 0}

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -41,7 +40,7 @@ func (s *site) settingRoutes() []route {
 // plainLine reports whether a text stands on one line of at most so many
 // characters.
 func plainLine(text string, most int) bool {
-	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= most && !strings.ContainsFunc(text, unicode.IsControl)
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= most && !strings.ContainsFunc(text, contact.IsControl)
 }
 
 // settingGroups are the settings as the page shows them together; what is in
@@ -178,7 +177,7 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 	name := gating.Setting(r.PathValue("name"))
 	at := slices.IndexFunc(s.Settings, func(d gating.SettingDefault) bool { return d.Name == name })
 	if at < 0 {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	history, err := s.Store.SettingHistory(r.Context(), name, mostHistory)
@@ -255,7 +254,7 @@ func nameIn(names map[string]string, lang, key string) string {
 func (s *site) set(w http.ResponseWriter, r *http.Request) {
 	name := gating.Setting(r.PathValue("name"))
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	value := strings.TrimSpace(strings.Join(r.PostForm["value"], ","))
@@ -314,7 +313,7 @@ type effectPage struct {
 func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 	p := effectPage{To: r.URL.Query().Get("to")}
 	if p.To != "on" && p.To != "off" {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	now := s.Now()

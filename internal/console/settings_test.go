@@ -41,6 +41,21 @@ func (deaf) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return nil, &net.DNSError{Name: name, IsNotFound: true}
 }
 
+func (deaf) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
+	return nil, &net.DNSError{Name: name, IsNotFound: true}
+}
+
+func (deaf) LookupIPAddr(_ context.Context, host string) ([]net.IPAddr, error) {
+	if host == "mail.example." {
+		return []net.IPAddr{{IP: net.IPv4(192, 0, 2, 7)}}, nil
+	}
+	return nil, &net.DNSError{Name: host, IsNotFound: true}
+}
+
+func (deaf) LookupAddr(_ context.Context, addr string) ([]string, error) {
+	return nil, &net.DNSError{Name: addr, IsNotFound: true}
+}
+
 // Start runs an upgrade while the request waits.
 func (o *office) Start(ctx context.Context, r contact.UpgradeRun) (err error) {
 	if r.ID, err = o.db.StartUpgradeRun(ctx, r); err != nil {
@@ -458,7 +473,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /account/sessions":                           {"/account/sessions", url.Values{"id": {"0"}}, "account sessions"},
 		"POST /upgrade/try":                                {"/upgrade/try", url.Values{"threshold": {"1"}}, "upgrade try"},
 		"POST /upgrade/run":                                {"/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}, "upgrade run"},
-		"POST /upgrade/links/{id}":                         {"", nil, ""}, // in TestLinksOfYourOwn
+		"POST /upgrade/links/{kind}/{id}":                  {"", nil, ""}, // in TestLinksOfYourOwnAreReplacedOneByOneInDraftsAndTemplates
 		"POST /logout":                                     {"", nil, ""}, // ends a session of one's own
 	}
 	worker, err := o.db.StartWorker(t.Context(), "w", time.Hour)
@@ -849,41 +864,56 @@ func TestUpgradeAssistant(t *testing.T) {
 	}
 }
 
-func TestLinksOfYourOwn(t *testing.T) {
+func TestLinksOfYourOwnAreReplacedOneByOneInDraftsAndTemplates(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	b := o.as(staff.Officer)
-	id, err := o.db.CreateCampaign(t.Context(), campaign.Content{Name: "Links", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "en",
-		Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: "<p>Hi</p>\n<a href=\"https://ours.example/stop\">Unsubscribe</a>\n<a href=\"https://ours.example/bye\">Unsubscribe</a>", Text: "Hi"}}}, noon)
+	content := campaign.Content{Name: "Links " + nasty, FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: "<p>Hi</p>\n<a href=\"https://ours.example/stop\">Unsubscribe</a>\n<a href=\"https://ours.example/bye\">Unsubscribe</a>", Text: "Hi"}}}
+	id, err := o.db.CreateCampaign(t.Context(), content, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := o.db.CreateTemplate(t.Context(), content, "test", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	page := b.do("GET", "/upgrade/links", nil).Body.String()
-	if strings.Count(page, `action="/upgrade/links/`) != 2 {
+	if strings.Count(page, fmt.Sprintf(`action="/upgrade/links/campaigns/%d"`, id)) != 2 || strings.Count(page, fmt.Sprintf(`action="/upgrade/links/templates/%d"`, template)) != 2 || strings.Contains(page, nasty) {
 		t.Fatalf("the links: %s", page)
 	}
-	c, err := o.db.Campaign(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
+	if page := b.do("GET", "/upgrade", nil).Body.String(); !strings.Contains(page, "Look at 4 links of your own") {
+		t.Errorf("the assistant does not count them: %s", page)
 	}
-	f := campaign.Findings(c.Content, "en")[0]
-	for _, one := range campaign.Findings(c.Content, "en") {
-		if one.Code == campaign.CodeCustomLink {
-			f = one
+	for path, ref := range map[string]campaign.DraftRef{fmt.Sprintf("/upgrade/links/campaigns/%d", id): {ID: int64(id)}, fmt.Sprintf("/upgrade/links/templates/%d", template): {Template: true, ID: template}} {
+		var f campaign.Finding
+		for _, one := range campaign.Findings(content, "en") {
+			if one.Code == campaign.CodeCustomLink {
+				f = one
+			}
+		}
+		form := url.Values{"lang": {"en"}, "part": {f.Part}, "place": {fmt.Sprintf("%d:%d", f.Line, f.Column)}, "original": {f.Original}}
+		if w := b.do("POST", path, form); w.Code != http.StatusSeeOther {
+			t.Errorf("replacing at %s answers %d: %s", path, w.Code, w.Body)
+		}
+		if w := b.do("POST", path, form); w.Code != http.StatusConflict {
+			t.Errorf("replacing twice at %s answers %d", path, w.Code)
+		}
+		d, err := o.db.Draft(t.Context(), ref)
+		if html := d.Content.Variants["en"].HTML; err != nil || strings.Contains(html, "/bye") || !strings.Contains(html, "/stop") {
+			t.Errorf("%s is %q, %v", path, html, err)
+		}
+		if versions, err := o.db.Versions(t.Context(), ref); err != nil || len(versions) != 2 {
+			t.Errorf("what %s was cannot be restored: %+v, %v", path, versions, err)
 		}
 	}
-	form := url.Values{"lang": {"en"}, "part": {f.Part}, "place": {fmt.Sprintf("%d:%d", f.Line, f.Column)}, "original": {f.Original}}
-	if w := b.do("POST", fmt.Sprintf("/upgrade/links/%d", id), form); w.Code != http.StatusSeeOther {
-		t.Errorf("replacing answers %d: %s", w.Code, w.Body)
+	for _, path := range []string{"/upgrade/links/templates/999", "/upgrade/links/campaigns/x", "/upgrade/links/contacts/1"} {
+		if w := b.do("POST", path, url.Values{}); w.Code != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, w.Code)
+		}
 	}
-	if w := b.do("POST", fmt.Sprintf("/upgrade/links/%d", id), form); w.Code != http.StatusConflict {
-		t.Errorf("replacing twice answers %d", w.Code)
-	}
-	if c, err = o.db.Campaign(t.Context(), id); err != nil || strings.Contains(c.Content.Variants["en"].HTML, "/bye") || !strings.Contains(c.Content.Variants["en"].HTML, "/stop") {
-		t.Errorf("the draft is %q, %v", c.Content.Variants["en"].HTML, err)
-	}
-	if !has(o.audited(), "upgrade links") {
-		t.Error("the audit log does not say so")
+	if !has(o.audited(), "campaign link") || !has(o.audited(), "template link") {
+		t.Errorf("the audit log does not say so: %q", o.audited())
 	}
 }
 

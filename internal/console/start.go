@@ -111,11 +111,11 @@ func (s *site) setSender(w http.ResponseWriter, r *http.Request) {
 	}
 	var problems []string
 	for _, f := range p.fields() {
-		value := strings.Join(strings.Fields(r.PostForm.Get(string(f.name))), " ")
-		if value == *f.to {
+		before := *f.to
+		*f.to = strings.Join(strings.Fields(r.PostForm.Get(string(f.name))), " ")
+		if *f.to == before {
 			continue
 		}
-		*f.to = value
 		if err := s.Store.Set(r.Context(), f.name, *f.to, actor(r), s.Now()); err != nil {
 			s.Log.Info("a setting was not taken", "setting", f.name, "error", err)
 			problems = append(problems, s.text(r, "setting."+string(f.name)+".wrong"))

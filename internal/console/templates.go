@@ -111,7 +111,7 @@ func (s *site) begin(r *http.Request, from string) (c campaign.Content, err erro
 // createCampaign keeps a draft at once, so that nothing is lost from here on.
 func (s *site) createCampaign(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	from, name := r.PostForm.Get("from"), strings.TrimSpace(r.PostForm.Get("name"))
@@ -241,7 +241,7 @@ func (s *site) createTemplate(w http.ResponseWriter, r *http.Request) {
 		s.showNewTemplate(w, r, http.StatusRequestEntityTooLarge, s.text(r, "console.composer.large"), "")
 		return
 	case err != nil:
-		s.web.Error(w, r, http.StatusBadRequest, "bad")
+		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
 	if r.MultipartForm != nil {

@@ -21,7 +21,6 @@ type upgradeStore interface {
 	UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error)
 	UpgradeRuns(ctx context.Context, most int) ([]contact.UpgradeRun, error)
 	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
-	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
 }
 
 // Upgrader runs upgrades beside the pages. Start returns contact.ErrUpgrading
@@ -36,7 +35,7 @@ func (s *site) upgradeRoutes() []route {
 		{pattern: "POST /upgrade/try", role: staff.Officer, handle: s.startUpgrade, kept: true},
 		{pattern: "POST /upgrade/run", role: staff.Administrator, handle: s.startUpgrade, kept: true},
 		{pattern: "GET /upgrade/links", role: staff.Officer, handle: s.upgradeLinks},
-		{pattern: "POST /upgrade/links/{id}", role: staff.Officer, handle: s.applyLink},
+		{pattern: "POST /upgrade/links/{kind}/{id}", role: staff.Officer, handle: s.applyLink, kept: true},
 	}
 }
 
@@ -195,34 +194,47 @@ func legacyURLs(text string) (list []string, err error) {
 	return list, nil
 }
 
-// customLink is an unsubscribe link of the tenant's own in a draft.
+// customLink is an unsubscribe link of the tenant's own in a draft or template.
 type customLink struct {
-	ID       campaign.ID
+	campaign.DraftRef
 	Name     string
 	Language string
 	campaign.Finding
 }
 
-// customLinks lists them, the oldest drafts first.
+// Base is where the draft or template is.
+func (l customLink) Base() string { return base(l.DraftRef) }
+
+// customLinks lists them: the drafts' from the oldest on, then the templates'.
 func (s *site) customLinks(ctx context.Context) (list []customLink, err error) {
-	drafts, err := s.Store.Campaigns(ctx)
+	campaigns, err := s.Store.Campaigns(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := len(drafts) - 1; i >= 0; i-- {
-		c := drafts[i]
-		if c.State != campaign.StateDraft {
-			continue
+	stored, err := s.Store.Templates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(campaigns) - 1; i >= 0; i-- {
+		if c := campaigns[i]; c.State == campaign.StateDraft {
+			list = appendLinks(list, campaign.DraftRef{ID: int64(c.ID)}, c.Content)
 		}
-		for _, lang := range c.Content.Languages() {
-			for _, f := range campaign.Findings(c.Content, lang) {
-				if f.Code == campaign.CodeCustomLink {
-					list = append(list, customLink{c.ID, c.Name, lang, f})
-				}
+	}
+	for _, t := range stored {
+		list = appendLinks(list, t.DraftRef, t.Content)
+	}
+	return list, nil
+}
+
+func appendLinks(list []customLink, ref campaign.DraftRef, c campaign.Content) []customLink {
+	for _, lang := range c.Languages() {
+		for _, f := range campaign.Findings(c, lang) {
+			if f.Code == campaign.CodeCustomLink {
+				list = append(list, customLink{ref, c.Name, lang, f})
 			}
 		}
 	}
-	return list, nil
+	return list
 }
 
 func (s *site) upgradeLinks(w http.ResponseWriter, r *http.Request) {
@@ -239,31 +251,49 @@ func (s *site) showLinks(w http.ResponseWriter, r *http.Request, status int, pro
 }
 
 // applyLink puts what is proposed in the place of one link, if it still stands
-// where the page showed it.
+// where the page showed it. What the draft was before can be restored.
 func (s *site) applyLink(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.find(w, r)
-	if !ok {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	kind := r.PathValue("kind")
+	if err != nil || kind != "campaigns" && kind != "templates" {
+		s.gone(w, r)
 		return
 	}
-	lang, part, place := r.PostFormValue("lang"), r.PostFormValue("part"), r.PostFormValue("place")
-	for _, f := range campaign.Findings(c.Content, lang) {
-		if f.Code != campaign.CodeCustomLink || f.Part != part || fmt.Sprintf("%d:%d", f.Line, f.Column) != place || f.Original != r.PostFormValue("original") {
-			continue
-		}
-		content, changed := campaign.Apply(c.Content, lang, f)
-		if !changed {
-			break
-		}
-		err := s.Store.SaveDraft(r.Context(), c.ID, content)
-		if errors.Is(err, campaign.ErrFrozen) {
-			break
-		}
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
+	d, err := s.Store.Draft(r.Context(), campaign.DraftRef{Template: kind == "templates", ID: id})
+	if errors.Is(err, campaign.ErrNotFound) {
+		s.gone(w, r)
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	content, found := withLink(d.Content, r)
+	if !found {
+		s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
+		return
+	}
+	_, err = s.Store.KeepDraft(r.Context(), campaign.Save{DraftRef: d.DraftRef, Base: d.Version, Content: content, Actor: actor(r), Action: "link", At: s.Now()})
+	switch {
+	case errors.Is(err, campaign.ErrConflict), errors.Is(err, campaign.ErrFrozen), errors.Is(err, campaign.ErrNotFound):
+		s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
+	case errors.Is(err, campaign.ErrUnknownType):
+		s.showLinks(w, r, http.StatusConflict, s.text(r, "console.fault.type"))
+	case err != nil:
+		s.fail(w, r, err)
+	default:
 		s.redirect(w, r, "/upgrade/links?done=link")
-		return
 	}
-	s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
+}
+
+// withLink returns the content with the link replaced that the form names, and
+// whether it is there.
+func withLink(c campaign.Content, r *http.Request) (campaign.Content, bool) {
+	lang, part, place := r.PostFormValue("lang"), r.PostFormValue("part"), r.PostFormValue("place")
+	for _, f := range campaign.Findings(c, lang) {
+		if f.Code == campaign.CodeCustomLink && f.Part == part && fmt.Sprintf("%d:%d", f.Line, f.Column) == place && f.Original == r.PostFormValue("original") {
+			return campaign.Apply(c, lang, f)
+		}
+	}
+	return c, false
 }

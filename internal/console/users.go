@@ -88,7 +88,7 @@ func (s *site) inviteUser(w http.ResponseWriter, r *http.Request) {
 func (s *site) changeUser(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	ctx, now := r.Context(), s.Now()
@@ -113,7 +113,7 @@ func (s *site) changeUser(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, staff.ErrLastAdministrator):
 		s.showUsers(w, r, http.StatusConflict, s.text(r, "console.users.last"), usersPage{Role: staff.Marketer})
 	case errors.Is(err, staff.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:

@@ -201,7 +201,7 @@ func (s *site) changeType(w http.ResponseWriter, r *http.Request) {
 		}
 		err = s.Store.RetireType(ctx, key, actor(r), now)
 	default:
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *site) showTerms(w http.ResponseWriter, r *http.Request, status int, pro
 func (s *site) createTerm(w http.ResponseWriter, r *http.Request) {
 	v, ok := vocabularyOf(r)
 	if !ok {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	names, ok := s.newNames(r)
@@ -284,7 +284,7 @@ func vocabularyOf(r *http.Request) (v contact.Vocabulary, ok bool) {
 func (s *site) changeTerm(w http.ResponseWriter, r *http.Request) {
 	v, ok := vocabularyOf(r)
 	if !ok {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	var err error
@@ -303,7 +303,7 @@ func (s *site) changeTerm(w http.ResponseWriter, r *http.Request) {
 		}
 		err = s.Store.RetireTerm(r.Context(), v, r.PathValue("key"), actor(r), s.Now())
 	default:
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.gone(w, r)
 		return
 	}
 	if err != nil {

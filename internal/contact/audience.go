@@ -44,5 +44,11 @@ type Words struct {
 // IsLine reports whether s is a line of text with at most so many characters,
 // and not blank.
 func IsLine(s string, most int) bool {
-	return strings.TrimSpace(s) != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= most && !strings.ContainsFunc(s, unicode.IsControl)
+	return strings.TrimSpace(s) != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= most && !strings.ContainsFunc(s, IsControl)
+}
+
+// IsControl reports whether r is a control character or turns the direction of
+// the text around it, so that it reads as something else.
+func IsControl(r rune) bool {
+	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
@@ -248,7 +247,7 @@ func (c Condition) problem() (p ConditionProblem, about string) {
 		return ProblemEmpty, ""
 	case utf8.RuneCountInString(c.Value) > maxValue:
 		return ProblemLong, ""
-	case !utf8.ValidString(c.Value) || strings.ContainsFunc(c.Value, unicode.IsControl):
+	case !utf8.ValidString(c.Value) || strings.ContainsFunc(c.Value, IsControl):
 		return ProblemText, ""
 	}
 	if problem := kind.problem(c.Value); problem != "" {

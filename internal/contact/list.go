@@ -28,7 +28,7 @@ func ListFields() []ListField {
 
 // ListChoices says how a list is read, and what consent it states.
 type ListChoices struct {
-	Encoding  string      `json:"encoding"`  // utf-8 or windows-1252
+	Encoding  string      `json:"encoding"`  // utf-8, windows-1252 or utf-16
 	Separator string      `json:"separator"` // one character
 	Columns   []ListField `json:"columns"`
 	// Basis is the E-marketing basis of everybody in the list; "" states none.

@@ -4,67 +4,68 @@
 package contactlist
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"io"
 	"slices"
 	"strings"
-	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
+	utf16 "golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/language"
 
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/records"
 )
 
 // The encodings.
 const (
 	UTF8        = "utf-8"
 	Windows1252 = "windows-1252"
+	UTF16       = "utf-16" // either order, as its mark says
 )
+
+// Encodings lists them.
+func Encodings() []string { return []string{UTF8, Windows1252, UTF16} }
 
 // Bounds of a file and its rows.
 const (
 	MaxFile    = 100 << 20
 	MaxColumns = 200
-	maxRow     = 64 << 10
 	maxText    = 200  // characters of a value
 	maxRaw     = 1000 // of a row that is shown
 )
 
-// ErrNoList says that a file holds no list that can be read.
-var ErrNoList = errors.New("the file is no CSV with a row of column names")
+// What a file can be that is no list.
+var (
+	ErrNoList   = errors.New("the file is no CSV with a row of column names")
+	ErrNoHeader = errors.New("the first row of the file holds an address where the column names should stand")
+)
 
 // Sniff guesses from a file's beginning how it is written, and returns its
 // column names.
 func Sniff(head []byte) (c contact.ListChoices, header []string, err error) {
-	if bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+	if c.Encoding = encodingOf(head); c.Encoding == "" {
 		return c, nil, ErrNoList
 	}
-	c.Encoding = Windows1252
-	text := head
-	for cut := 0; cut < utf8.UTFMax && cut < len(text); cut++ { // the end may be within a character
-		if utf8.Valid(text[:len(text)-cut]) {
-			c.Encoding = UTF8
-			break
+	for _, separator := range []string{";", ",", "\t"} {
+		try := c
+		try.Separator = separator
+		first, err := NewReader(bytes.NewReader(head), try).Read()
+		if err == nil && first.Wrong == "" && len(first.Fields) > len(header) {
+			c, header = try, slices.Clone(first.Fields)
 		}
 	}
-	first, _, _ := bytes.Cut(head, []byte("\n"))
-	c.Separator = ";"
-	for _, s := range []string{",", "\t"} {
-		if bytes.Count(first, []byte(s)) > bytes.Count(first, []byte(c.Separator)) {
-			c.Separator = s
-		}
-	}
-	r := NewReader(bytes.NewReader(head), c)
-	header, err = r.Read()
-	if err != nil || len(header) > MaxColumns {
+	if len(header) == 0 || len(header) > MaxColumns {
 		return c, nil, ErrNoList
 	}
-	header = slices.Clone(header)
 	for _, name := range header {
+		if _, err := contact.ParseAddress(visible(name)); err == nil {
+			return c, nil, ErrNoHeader
+		}
 		field := guess(name)
 		if field != "" && slices.Contains(c.Columns, field) {
 			field = ""
@@ -74,9 +75,29 @@ func Sniff(head []byte) (c contact.ListChoices, header []string, err error) {
 	return c, header, nil
 }
 
+// encodingOf returns "" for what is no text.
+func encodingOf(head []byte) string {
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return UTF16
+	}
+	if bytes.IndexByte(head, 0) >= 0 {
+		return ""
+	}
+	for cut := 1; cut < utf8.UTFMax && cut <= len(head); cut++ {
+		if end := head[len(head)-cut:]; utf8.RuneStart(end[0]) && !utf8.FullRune(end) { // it is within a character
+			head = head[:len(head)-cut]
+			break
+		}
+	}
+	if utf8.Valid(head) {
+		return UTF8
+	}
+	return Windows1252
+}
+
 // guess returns what a column of that name holds, in Danish or English.
 func guess(name string) contact.ListField {
-	switch strings.NewReplacer(" ", "", "-", "", "_", "", ".", "").Replace(strings.ToLower(strings.TrimSpace(name))) {
+	switch strings.NewReplacer(" ", "", "-", "", "_", "", ".", "").Replace(strings.ToLower(visible(name))) {
 	case "email", "mail", "emailadresse", "mailadresse", "emailaddress", "epost":
 		return contact.ListEmail
 	case "fornavn", "firstname", "givenname":
@@ -95,10 +116,25 @@ func guess(name string) contact.ListField {
 	return ""
 }
 
-// Reader reads the records of a file.
+// Record is a row of a file, or a line that is none.
+type Record struct {
+	Line   int64    // where it begins; the file's first is 1
+	Lines  int      // that it takes
+	Fields []string // the next call overwrites them
+	Wrong  string   // why it is no row: a reason; "" when it is one
+	Raw    string   // as it stands in the file
+}
+
+// WrongColumns is the reason of a row with more values than there are columns.
+// The others are the kinds of records.Fault.
+const WrongColumns = "columns"
+
+// Reader reads the records of a file. A quote that is opened and not closed
+// costs its own line, not those after it.
 type Reader struct {
-	csv *csv.Reader
-	raw *counter
+	records *records.Splitter
+	raw     *counter
+	columns int // of the first record, which names them; 0 before it
 }
 
 type counter struct {
@@ -115,61 +151,80 @@ func (c *counter) Read(p []byte) (int, error) {
 // NewReader reads a file that is written so.
 func NewReader(r io.Reader, c contact.ListChoices) *Reader {
 	raw := &counter{r: r}
-	var text io.Reader = raw
-	if c.Encoding == Windows1252 {
-		text = charmap.Windows1252.NewDecoder().Reader(raw)
+	begin := bufio.NewReader(raw)
+	if mark, _ := begin.Peek(3); string(mark) == "\xef\xbb\xbf" { // an error comes again when it is read
+		_, _ = begin.Discard(3)
 	}
-	reader := csv.NewReader(&unmarked{r: text})
-	reader.FieldsPerRecord, reader.LazyQuotes, reader.ReuseRecord = -1, true, true
-	if separator, _ := utf8.DecodeRuneInString(c.Separator); separator == ',' || separator == '\t' || separator == ';' {
-		reader.Comma = separator
+	var text io.Reader = begin
+	switch c.Encoding {
+	case Windows1252:
+		text = charmap.Windows1252.NewDecoder().Reader(begin)
+	case UTF16:
+		text = utf16.UTF16(utf16.LittleEndian, utf16.UseBOM).NewDecoder().Reader(begin)
 	}
-	return &Reader{reader, raw}
+	separator := byte(';')
+	if c.Separator == "," || c.Separator == "\t" {
+		separator = c.Separator[0]
+	}
+	return &Reader{records: records.New(&newlines{r: text}, separator), raw: raw}
 }
 
-// unmarked leaves out the byte order mark.
-type unmarked struct {
+// newlines makes CR, and CR LF, LF.
+type newlines struct {
 	r     io.Reader
-	begun bool
+	after bool // a CR
 }
 
-func (u *unmarked) Read(p []byte) (int, error) {
-	if u.begun || len(p) < 3 {
-		return u.r.Read(p)
+func (n *newlines) Read(p []byte) (int, error) {
+	got, err := n.r.Read(p)
+	kept := 0
+	for _, b := range p[:got] {
+		second := b == '\n' && n.after
+		if n.after = b == '\r'; n.after {
+			b = '\n'
+		}
+		if !second {
+			p[kept] = b
+			kept++
+		}
 	}
-	u.begun = true
-	n, err := io.ReadFull(u.r, p[:3])
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
-	}
-	if n == 3 && string(p[:3]) == "\xef\xbb\xbf" {
-		return u.r.Read(p)
-	}
-	return n, err
+	return kept, err
 }
 
-// Read returns the next record, which the next call overwrites, or io.EOF. A
-// record that is too long is ErrNoList: a quote was opened and not closed.
-func (r *Reader) Read() ([]string, error) {
-	record, err := r.csv.Read()
+// Read returns the next record, the column names first, or io.EOF.
+func (r *Reader) Read() (Record, error) {
+	fields, lines, bad, err := r.records.Look()
+	if err == nil && r.records.Number() == 1 && separatorLine(r.records.Raw(1)) {
+		r.records.Drop(1)
+		fields, lines, bad, err = r.records.Look()
+	}
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		var parse *csv.ParseError
-		if errors.As(err, &parse) {
-			return nil, ErrNoList
-		}
-		return nil, err
+		return Record{}, err
 	}
-	size := 0
-	for _, field := range record {
-		size += len(field)
+	record := Record{Line: int64(r.records.Number()), Lines: lines, Fields: fields}
+	switch {
+	case bad != nil:
+		record.Wrong = string(bad.Kind)
+	case r.columns == 0:
+		r.columns = len(fields)
+	case r.records.Swallows(lines, r.columns):
+		record.Wrong = string(records.NeverClosed)
+	case len(fields) > r.columns && strings.TrimSpace(strings.Join(fields[r.columns:], "")) != "":
+		record.Wrong = WrongColumns
 	}
-	if size > maxRow {
-		return nil, ErrNoList
+	if record.Wrong != "" {
+		record.Lines = 1 // what follows is read anew
 	}
+	record.Raw = r.records.Raw(record.Lines)
+	r.records.Drop(record.Lines)
 	return record, nil
+}
+
+// separatorLine reports whether a line tells a spreadsheet what separates the
+// columns, such as sep=;.
+func separatorLine(line string) bool {
+	line = strings.ToLower(strings.Trim(line, `"`))
+	return len(line) == len("sep=;") && strings.HasPrefix(line, "sep=")
 }
 
 // Bytes is how much of the file was read.
@@ -177,18 +232,22 @@ func (r *Reader) Bytes() int64 { return r.raw.n }
 
 // Row returns the person that a record is about, or why it is refused. One
 // that is kept lacks only the column named.
-func Row(line int64, record []string, columns []contact.ListField) (row contact.ListRow, refusal *contact.ListRefusal) {
-	row = contact.ListRow{Line: line, Raw: raw(record)}
+func Row(record Record, columns []contact.ListField) (row contact.ListRow, refusal *contact.ListRefusal) {
+	row = contact.ListRow{Line: record.Line, Raw: raw(record.Raw)}
 	refuse := func(column contact.ListField, reason string, kept bool) {
 		if refusal == nil || refusal.Kept {
-			refusal = &contact.ListRefusal{Line: line, Column: string(column), Reason: reason, Kept: kept, Row: row.Raw}
+			refusal = &contact.ListRefusal{Line: record.Line, Column: string(column), Reason: reason, Kept: kept, Row: row.Raw}
 		}
 	}
+	if record.Wrong != "" {
+		refuse("", record.Wrong, false)
+		return row, refusal
+	}
 	for i, field := range columns {
-		if field == "" || i >= len(record) {
+		if field == "" || i >= len(record.Fields) {
 			continue
 		}
-		value := strings.Join(strings.Fields(record[i]), " ")
+		value := visible(record.Fields[i])
 		switch {
 		case value == "":
 			continue
@@ -224,7 +283,7 @@ func Row(line int64, record []string, columns []contact.ListField) (row contact.
 				refuse(field, "language", true)
 			}
 		case contact.ListTimeZone:
-			if _, err := time.LoadLocation(value); err != nil || value == "Local" {
+			if !contact.IsZone(value) {
 				refuse(field, "time_zone", true)
 				continue
 			}
@@ -251,14 +310,24 @@ func languageCode(value string) string {
 	return strings.ToLower(tag.String())
 }
 
+// visible returns a value on one line, without what nobody sees at its ends: what
+// is pasted into a cell often brings marks of width or direction along.
+func visible(value string) string {
+	value = strings.Join(strings.Fields(value), " ")
+	return strings.TrimFunc(value, func(r rune) bool { return unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) })
+}
+
 // raw makes a record fit to be shown.
-func raw(record []string) string {
+func raw(record string) string {
 	text := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if contact.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(strings.Join(record, ";"), "\ufffd"))
+	}, strings.ToValidUTF8(record, "\ufffd"))
+	if len(text) <= maxRaw {
+		return text
+	}
 	if runes := []rune(text); len(runes) > maxRaw {
 		return string(runes[:maxRaw]) + "…"
 	}

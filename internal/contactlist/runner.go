@@ -110,7 +110,11 @@ func (p *parts) Read(to []byte) (int, error) {
 
 func (r *Runner) take(ctx context.Context, im contact.ListImport) error {
 	reader := NewReader(&parts{ctx: ctx, store: r.Store, id: im.ID}, im.Choices)
-	if _, err := reader.Read(); err != nil { // the header
+	header, err := reader.Read()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err != nil || header.Wrong != "" {
 		return ErrNoList
 	}
 	seed, seen := maphash.MakeSeed(), map[uint64]struct{}{}
@@ -131,7 +135,7 @@ func (r *Runner) take(ctx context.Context, im contact.ListImport) error {
 		if err != nil {
 			return err
 		}
-		row, refusal := Row(number+1, record, im.Choices.Columns)
+		row, refusal := Row(record, im.Choices.Columns)
 		if row.Address != "" && (refusal == nil || refusal.Kept) {
 			hash := maphash.String(seed, string(row.Address))
 			if _, twice := seen[hash]; twice {

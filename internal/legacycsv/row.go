@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/records"
 )
 
 // The longest values, in characters.
@@ -29,7 +30,7 @@ const (
 
 // table reads one file of the export, from its header on.
 type table struct {
-	records
+	*records.Splitter
 	source  io.Closer
 	file    string
 	columns []string       // the header, in lower case
@@ -59,29 +60,30 @@ func openTable(dir string, f format) (*table, error) {
 func (t *table) close() { _ = t.source.Close() } // opened for reading: nothing to lose
 
 func newTable(source io.Reader, f format) (*table, error) {
-	t := &table{
-		records: records{r: bufio.NewReaderSize(source, 64<<10)},
-		file:    f.file,
-		index:   make(map[string]int),
-		seed:    maphash.MakeSeed(),
-		seen:    make(map[uint64]struct{}),
-		zones:   make(map[string]bool),
-	}
-	if err := t.skipMark(); err != nil {
+	text := bufio.NewReaderSize(source, 64<<10)
+	if err := skipMark(text); err != nil {
 		return nil, err
+	}
+	t := &table{
+		Splitter: records.New(text, ','),
+		file:     f.file,
+		index:    make(map[string]int),
+		seed:     maphash.MakeSeed(),
+		seen:     make(map[uint64]struct{}),
+		zones:    make(map[string]bool),
 	}
 	return t, t.readHeader(f)
 }
 
 // skipMark skips the byte order mark of UTF-8 and refuses those of UTF-16.
-func (t *table) skipMark() error {
-	mark, err := t.r.Peek(3)
+func skipMark(text *bufio.Reader) error {
+	mark, err := text.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	switch {
 	case bytes.Equal(mark, []byte("\xef\xbb\xbf")):
-		_, err = t.r.Discard(3)
+		_, err = text.Discard(3)
 		return err
 	case bytes.HasPrefix(mark, []byte("\xff\xfe")), bytes.HasPrefix(mark, []byte("\xfe\xff")):
 		return errUTF16
@@ -92,14 +94,14 @@ func (t *table) skipMark() error {
 var errUTF16 = errors.New(`the file is UTF-16; save it as UTF-8 (in Excel: "CSV UTF-8")`)
 
 func (t *table) readHeader(f format) error {
-	fields, lines, bad, err := t.look()
+	fields, lines, bad, err := t.Look()
 	switch {
 	case errors.Is(err, io.EOF):
 		return errors.New("the file is empty; its first row must name the columns " + strings.Join(f.all(), ","))
 	case err != nil:
 		return err
 	}
-	raw := t.raw(lines)
+	raw := t.Raw(lines)
 	switch {
 	case strings.Contains(raw, "\x00"):
 		return errUTF16
@@ -108,7 +110,7 @@ func (t *table) readHeader(f format) error {
 	case strings.Contains(raw, "\r"):
 		return errors.New("the lines end in CR alone; save the file with LF or CRLF")
 	case bad != nil:
-		return errors.New("the header cannot be read: " + bad.reason)
+		return errors.New("the header cannot be read: " + faultText(bad.Kind))
 	}
 	for i, name := range fields {
 		name = strings.ToLower(strings.TrimSpace(name))
@@ -124,7 +126,7 @@ func (t *table) readHeader(f format) error {
 			t.notes = append(t.notes, fmt.Sprintf("%s: the column %q is not known and is ignored", t.file, clip(name, 40)))
 		}
 	}
-	t.drop(lines)
+	t.Drop(lines)
 	return t.checkColumns(f, raw)
 }
 
@@ -158,24 +160,24 @@ func (f format) all() []string { return slices.Concat(f.required, f.optional, f.
 // next looks at the next row; nil at the end of the file. A row that is not
 // even a row comes with its refusal. settle must follow.
 func (t *table) next() (*row, error) {
-	fields, lines, bad, err := t.look()
+	fields, lines, bad, err := t.Look()
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s after line %d: %w", t.file, t.lines, err)
+		return nil, fmt.Errorf("read %s after line %d: %w", t.file, t.Lines(), err)
 	}
-	r := &row{table: t, line: t.ahead[0].number, lines: lines, fields: fields}
-	switch raw := t.raw(lines); {
+	r := &row{table: t, line: t.Number(), lines: lines, fields: fields}
+	switch raw := t.Raw(lines); {
 	case bad != nil:
 		column := ""
-		if bad.field >= 0 && bad.field < len(t.columns) {
-			column = t.columns[bad.field]
+		if bad.Field >= 0 && bad.Field < len(t.columns) {
+			column = t.columns[bad.Field]
 		}
-		r.giveUp(column, bad.reason)
+		r.giveUp(column, faultText(bad.Kind))
 	case len(fields) != len(t.columns):
 		r.giveUp("", fmt.Sprintf("The row has %d columns and the header has %d. Put a field that holds a comma in quotes.", len(fields), len(t.columns)))
-	case t.swallows(lines):
+	case t.Swallows(lines, len(t.columns)):
 		r.giveUp("", "A quoted field of this row seems to hold other rows. "+neverClosed)
 	case !utf8.ValidString(raw):
 		r.refuse("", `The row is not UTF-8. Save the file as UTF-8 (in Excel: "CSV UTF-8").`)
@@ -183,17 +185,16 @@ func (t *table) next() (*row, error) {
 	return r, nil
 }
 
-// swallows reports whether one of the lines that continue a record looks like a
-// row of its own. That happens where two quotes on different lines are astray:
-// together they make one well-formed field of all that stands between them.
-func (t *table) swallows(lines int) bool {
-	for _, l := range t.ahead[1:lines] {
-		text := strings.ReplaceAll(l.text, `""`, "")
-		if !strings.Contains(text, `"`) && strings.Count(text, ",") == len(t.columns)-1 {
-			return true
-		}
-	}
-	return false
+const neverClosed = "The quote that opens this field is never closed. Close it, or take it out."
+
+// faultText says what is wrong with lines that are no row, and the mend.
+func faultText(kind records.Kind) string {
+	return map[records.Kind]string{
+		records.LongLine:       fmt.Sprintf("The line is longer than %d bytes. Shorten it.", records.MaxBytes),
+		records.StrayQuote:     `A quote stands inside a field that is not quoted. Put the whole field in quotes and double the quote: "Hans ""Bassen"" Holm".`,
+		records.TextAfterQuote: `Text follows the quote that closes this field. Double a quote inside a field: "Hans ""Bassen"" Holm".`,
+		records.NeverClosed:    neverClosed,
+	}[kind]
 }
 
 // settle takes the row's lines out of the file and returns its refusal, if any.
@@ -202,9 +203,9 @@ func (t *table) settle(r *row) *Refusal {
 		t.checkTwice(r)
 	}
 	if r.refusal != nil {
-		r.refusal.Row = printable(t.raw(r.lines))
+		r.refusal.Row = printable(t.Raw(r.lines))
 	}
-	t.drop(r.lines)
+	t.Drop(r.lines)
 	return r.refusal
 }
 
@@ -365,7 +366,7 @@ func (r *row) time(column string, required bool) time.Time {
 // address returns the address as it was written. One that cannot be mailed
 // does not cost the contact its row: it is kept, and the refusal says so.
 func (r *row) address(column string) string {
-	value := r.text(column, maxRecordBytes)
+	value := r.text(column, records.MaxBytes)
 	if r.refusal != nil {
 		return ""
 	}

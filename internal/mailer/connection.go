@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -366,12 +367,21 @@ func (c *connection) read() (reply, error) {
 			text = append(text, line[4:]...)
 		}
 		if last {
-			r.text = strings.ToValidUTF8(string(text[:min(len(text), mostReplyText)]), "?")
+			r.text = strings.Map(printable, string(text[:min(len(text), mostReplyText)]))
 			r.enhanced, r.text = cutEnhanced(r.code, r.text)
 			return r, nil
 		}
 	}
 	return r, fmt.Errorf("%w: the relay's reply does not end", errLost)
+}
+
+// printable replaces what a reply should not hold, and a ledger or log cannot: bytes
+// that are no UTF-8, and control characters.
+func printable(r rune) rune {
+	if r == utf8.RuneError || unicode.IsControl(r) {
+		return '?'
+	}
+	return r
 }
 
 func isDigits(b []byte) bool {

@@ -65,6 +65,8 @@ type relayState struct {
 	downUntil time.Time
 	fullUntil time.Time // other processes have the connections
 	cause     error     // of the last failure
+	lost      int       // connections, since the log has told of it
+	told      time.Time // of connections that were lost
 	reported  bool      // the log says that it cannot be reached
 }
 
@@ -276,7 +278,7 @@ func (p *Pool) connect(r *relayState) {
 	if err == nil {
 		c.quit()
 	} else {
-		p.options.Log.Debug("a connection ended", "relay", r.name, "error", err)
+		p.tellLost(r, err)
 		_ = client.Close()
 	}
 	// Before it makes room: whoever opens the next one asks for its place.
@@ -295,6 +297,20 @@ func (p *Pool) connect(r *relayState) {
 		}
 	}
 	p.changed()
+}
+
+// lostEvery is how often the log tells of a relay's lost connections.
+const lostEvery = 10 * time.Second
+
+// tellLost tells that connections were lost, now and then: a relay may cut each.
+func (p *Pool) tellLost(r *relayState, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.lost++
+	if now := time.Now(); now.Sub(r.told) >= lostEvery {
+		p.options.Log.Warn("connections to a relay were lost", "relay", r.name, "connections", r.lost, "error", err)
+		r.lost, r.told = 0, now
+	}
 }
 
 // dial opens a connection, if the other processes leave one.

@@ -246,6 +246,48 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// The sink holds its part of each exchange itself, over TLS.
+func TestLoginOverTLS(t *testing.T) {
+	t.Parallel()
+	for auth, mechanism := range map[string]string{
+		"plain": "PLAIN", "login": "LOGIN", "cram-md5": "CRAM-MD5", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-256-plus": "SCRAM-SHA-256-PLUS",
+		"auto": "SCRAM-SHA-256-PLUS",
+	} {
+		t.Run(auth, func(t *testing.T) {
+			t.Parallel()
+			sink := mailertest.NewSecure(t, nil, "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+			newSender(t, sink.URL("auth="+auth)).send("p@example.org")
+			if got := sink.Messages(); len(got) != 1 || got[0].Login != mechanism {
+				t.Errorf("the sink got %+v, want one mail after a login by %s", got, mechanism)
+			}
+			wrong := newSender(t, strings.Replace(sink.URL("auth="+auth), "jatak:p", "jatak:q", 1))
+			_, err := wrong.pool.Ready(t.Context(), "jatak.example")
+			if err == nil || !strings.Contains(err.Error(), "it refuses the user or the password: 535 5.7.8") {
+				t.Errorf("with a wrong password: %v", err)
+			}
+		})
+	}
+}
+
+func TestEncryptionThatIsRequired(t *testing.T) {
+	t.Parallel()
+	plain, secure := mailertest.New(t, nil), mailertest.NewSecure(t, nil, "PLAIN")
+	unknown, _, _ := strings.Cut(secure.URL(), "&tls_ca=") // nobody vouches for it
+	for name, test := range map[string]struct{ url, says string }{
+		"is not offered":                 {plain.URL("starttls=required"), "STARTTLS"},
+		"by somebody nobody vouches for": {unknown, "certificate"},
+		"by another":                     {secure.URL("tls_name=other.example"), "other.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newSender(t, test.url).pool.Ready(t.Context(), "jatak.example")
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%v, want %q", err, test.says)
+			}
+		})
+	}
+}
+
 func TestLMTPAndSockets(t *testing.T) {
 	t.Parallel()
 	for name, sink := range map[string]*mailertest.Sink{

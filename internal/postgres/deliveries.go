@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
@@ -160,7 +161,8 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 // policy are those of this moment and come in one round trip; rows that
 // another worker is claiming are passed over. Nothing is claimed when the
 // campaign is not being sent, the batch waits for its time, or the worker's
-// lease has run out.
+// lease has run out. After campaign.ErrUnheard rows may have been claimed, or may
+// be yet: Unclaim gives them back. After other errors none was.
 func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating.Policy, claimed []campaign.Claimed, err error) {
 	requests := &pgx.Batch{}
 	requests.Queue(currentSettings).Query(func(rows pgx.Rows) (err error) {
@@ -201,9 +203,20 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		return err
 	})
 	if err := db.pool.SendBatch(ctx, requests).Close(); err != nil {
-		return policy, nil, fmt.Errorf("claim from batch %d of campaign %d: %w", r.Batch, r.Campaign, err)
+		return policy, nil, fmt.Errorf("claim from batch %d of campaign %d: %w", r.Batch, r.Campaign, unheard(err))
 	}
 	return policy, claimed, nil
+}
+
+// unheard marks an error after which nobody knows whether the statement was carried
+// out: it was sent, and the server has not said that it refuses it.
+func unheard(err error) error {
+	refusal, answered := errors.AsType[*pgconn.PgError](err)
+	_, unreached := errors.AsType[*pgconn.ConnectError](err)
+	if answered && refusal.SeverityUnlocalized == "ERROR" || unreached || pgconn.SafeToRetry(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", campaign.ErrUnheard, err)
 }
 
 // Record keeps what became of claimed rows, all in one statement. A row that
@@ -263,17 +276,17 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	return nil
 }
 
-// Unclaim gives back what a claim whose answer was lost may have taken: rows that
-// were claimed at its time.
-func (db *DB) Unclaim(ctx context.Context, r campaign.ClaimRequest) error {
-	_, err := db.pool.Exec(ctx, `
+// Unclaim gives back what a claim whose answer was lost may have taken, rows that
+// were claimed at its time, and returns how many.
+func (db *DB) Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error) {
+	tag, err := db.pool.Exec(ctx, `
 		UPDATE delivery SET state = 'pending', worker_id = NULL, attempts = attempts - 1
 		WHERE campaign_id = $1 AND batch = $2 AND state = 'sending' AND worker_id = $3 AND changed_at = $4`,
 		r.Campaign, r.Batch, r.Worker, r.Now)
 	if err != nil {
-		return fmt.Errorf("give back a claim that was lost: %w", err)
+		return 0, fmt.Errorf("give back a claim that was lost: %w", err)
 	}
-	return nil
+	return tag.RowsAffected(), nil
 }
 
 // DueLanes returns which of the lanes have something to send in a batch.

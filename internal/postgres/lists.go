@@ -211,7 +211,7 @@ func (db *DB) TakeChunk(ctx context.Context, c contact.ListChunk) error {
 }
 
 func keepChunk(ctx context.Context, tx pgx.Tx, id int64, n contact.ListCounts, refusals []contact.ListRefusal) error {
-	for _, f := range refusals {
+	for _, f := range gravest(refusals) {
 		if f.Kept {
 			n.Warned++
 		} else {
@@ -231,6 +231,23 @@ func keepChunk(ctx context.Context, tx pgx.Tx, id int64, n contact.ListCounts, r
 			'warned', coalesce((counts->>'warned')::bigint, 0) + $6::bigint, 'consents', coalesce((counts->>'consents')::bigint, 0) + $7::bigint)
 		WHERE id = $1`, id, n.Added, n.Changed, n.Unchanged, n.Refused, n.Warned, n.Consents)
 	return err
+}
+
+// gravest returns one refusal for each line: the one that costs the whole row, or
+// else the first.
+func gravest(refusals []contact.ListRefusal) (list []contact.ListRefusal) {
+	at := map[int64]int{}
+	for _, f := range refusals {
+		i, there := at[f.Line]
+		switch {
+		case !there:
+			at[f.Line] = len(list)
+			list = append(list, f)
+		case list[i].Kept && !f.Kept:
+			list[i] = f
+		}
+	}
+	return list
 }
 
 // listTaker takes the people of a chunk.

@@ -15,6 +15,9 @@ import (
 // Resolver asks the DNS; *net.Resolver does.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+	LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error)
+	LookupAddr(ctx context.Context, addr string) ([]string, error)
 }
 
 // Kind is what a record is for.
@@ -41,10 +44,17 @@ const (
 	Revoked  State = "revoked"  // it holds no key any more
 	Policy   State = "policy"   // it states no policy
 	Unsigned State = "unsigned" // no worker has a key for the domain
+	// Uncovered may be right all the same: a provider's servers that take mails
+	// are often not those that pass them on.
+	Uncovered State = "uncovered" // it does not let the relay send
+	Broken    State = "broken"    // receivers cannot evaluate it
+	Lookups   State = "lookups"   // they would have to ask too much
 )
 
 // Wrong reports whether there is a record, and it must be changed.
-func (s State) Wrong() bool { return slices.Contains([]State{Twice, Open, Other, Revoked, Policy}, s) }
+func (s State) Wrong() bool {
+	return slices.Contains([]State{Twice, Open, Other, Revoked, Policy, Broken, Lookups}, s)
+}
 
 // Key is a key that mails are signed with.
 type Key struct{ Selector, Record string }
@@ -64,6 +74,10 @@ type Record struct {
 	Want  string // what to publish; "" when there is nothing to
 	Found []string
 	State State
+	Lacks []string // relays that an SPF record does not let send
+	Add   string   // what would let them
+
+	hosts []string // of the relays
 }
 
 // patience bounds the time for one answer.
@@ -75,7 +89,7 @@ func (d Domain) Records() []Record {
 	if bounce == "" {
 		bounce = d.Name
 	}
-	list := []Record{{Kind: SPF, Name: bounce, Want: spf(d.Hosts)}}
+	list := []Record{{Kind: SPF, Name: bounce, Want: wanted(d.Hosts), hosts: d.Hosts}}
 	for _, k := range d.Keys {
 		list = append(list, Record{Kind: DKIM, Name: k.Selector + "._domainkey." + d.Name, Want: k.Record})
 	}
@@ -83,28 +97,6 @@ func (d Domain) Records() []Record {
 		list = append(list, Record{Kind: DKIM, Name: "_domainkey." + d.Name, State: Unsigned})
 	}
 	return append(list, Record{Kind: DMARC, Name: "_dmarc." + d.Name, Want: "v=DMARC1; p=none"})
-}
-
-// spf lets the relays send, and asks receivers to doubt others.
-func spf(hosts []string) string {
-	text := "v=spf1"
-	for _, host := range hosts {
-		ip := net.ParseIP(host)
-		switch {
-		case host == "" || host == "localhost" || ip != nil && ip.IsLoopback():
-			continue
-		case ip == nil:
-			text += " a:" + host
-		case ip.To4() != nil:
-			text += " ip4:" + host
-		default:
-			text += " ip6:" + host
-		}
-	}
-	if text == "v=spf1" {
-		text += " mx"
-	}
-	return text + " ~all"
 }
 
 // Ask asks the DNS about a record and says what it finds.
@@ -123,7 +115,9 @@ func Ask(ctx context.Context, resolver Resolver, r Record) Record {
 	switch r.Kind {
 	case SPF:
 		r.Found = marked(texts, "v=spf1")
-		r.State = judgeSPF(r.Found)
+		if r.State = judgeSPF(r.Found); r.State == Right {
+			r = cover(ctx, resolver, r)
+		}
 	case DKIM:
 		r.Found = slices.DeleteFunc(texts, func(t string) bool { return !strings.Contains(t, "p=") })
 		r.State = judgeDKIM(r.Found, r.Want)

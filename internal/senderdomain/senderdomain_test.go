@@ -3,30 +3,55 @@ package senderdomain_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"testing"
 
 	"github.com/jatak-mail/jatak/internal/senderdomain"
 )
 
-// zone answers as a name server would: a name that is not there is not found, and
-// one whose text is "away" cannot be asked.
+// zone answers as a name server would: by the name and the kind of record. A
+// name that is not there is not found, and one whose text is "away" cannot be
+// asked.
 type zone map[string][]string
 
-func (z zone) LookupTXT(_ context.Context, name string) ([]string, error) {
-	texts, ok := z[name]
+func (z zone) ask(key string) ([]string, error) {
+	texts, ok := z[key]
 	switch {
 	case !ok:
-		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+		return nil, &net.DNSError{Err: "no such host", Name: key, IsNotFound: true}
 	case len(texts) == 1 && texts[0] == "away":
 		return nil, errors.New("i/o timeout")
 	}
 	return texts, nil
 }
 
+func (z zone) LookupTXT(_ context.Context, name string) ([]string, error) { return z.ask(name) }
+
+func (z zone) LookupMX(_ context.Context, name string) (list []*net.MX, err error) {
+	hosts, err := z.ask("MX " + name)
+	for _, host := range hosts {
+		list = append(list, &net.MX{Host: host, Pref: 10})
+	}
+	return list, err
+}
+
+func (z zone) LookupIPAddr(_ context.Context, host string) (list []net.IPAddr, err error) {
+	addresses, err := z.ask("A " + host)
+	for _, a := range addresses {
+		list = append(list, net.IPAddr{IP: net.ParseIP(a)})
+	}
+	return list, err
+}
+
+func (z zone) LookupAddr(_ context.Context, addr string) ([]string, error) {
+	return z.ask("PTR " + addr)
+}
+
 func TestEachRecordIsRightMissingWrongOrCannotBeAsked(t *testing.T) {
 	t.Parallel()
-	d := senderdomain.Domain{Name: "news.shop.example", Hosts: []string{"relay.example", "192.0.2.7", "127.0.0.1"},
+	d := senderdomain.Domain{Name: "news.shop.example", Hosts: []string{"127.0.0.1"},
 		Keys: []senderdomain.Key{{Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAABBBB"}}}
 	const spf, dkim, dmarc, above = "news.shop.example.", "j1._domainkey.news.shop.example.", "_dmarc.news.shop.example.", "_dmarc.shop.example."
 	for name, test := range map[string]struct {
@@ -72,5 +97,79 @@ func TestWhatToPublish(t *testing.T) {
 	}
 	if got := (senderdomain.Domain{Name: "a.example"}).Records()[0].Want; got != "v=spf1 mx ~all" {
 		t.Errorf("without relays: %q", got)
+	}
+}
+
+func TestAnSPFRecordIsEvaluatedForTheRelaysAsAReceiverWould(t *testing.T) {
+	t.Parallel()
+	many := zone{"shop.example.": {"v=spf1"}, "A relay.example.": {"192.0.2.7"}}
+	for i := range 12 {
+		name := fmt.Sprintf("i%d.example", i)
+		many["shop.example."][0] += " include:" + name
+		many[name+"."] = []string{"v=spf1 ip4:198.51.100.1 -all"}
+	}
+	many["shop.example."][0] += " ip4:192.0.2.7 -all"
+	for name, test := range map[string]struct {
+		record string
+		more   zone
+		hosts  []string // relay.example when there are none
+		want   senderdomain.State
+		add    string
+		merged string // what to publish
+	}{
+		"its address":                     {record: "v=spf1 ip4:192.0.2.7 -all", want: senderdomain.Right},
+		"its network":                     {record: "v=spf1 ip4:192.0.2.0/24 -all", want: senderdomain.Right},
+		"its name":                        {record: "v=spf1 a:relay.example ~all", want: senderdomain.Right},
+		"the domain's own address":        {record: "v=spf1 a -all", more: zone{"A shop.example.": {"192.0.2.7"}}, want: senderdomain.Right},
+		"a mail exchanger":                {record: "v=spf1 mx -all", more: zone{"MX shop.example.": {"in.shop.example."}, "A in.shop.example.": {"192.0.2.7"}}, want: senderdomain.Right},
+		"an include":                      {record: "v=spf1 include:provider.example -all", more: zone{"provider.example.": {"v=spf1 ip4:192.0.2.0/28 ?all"}}, want: senderdomain.Right},
+		"an include within an include":    {record: "v=spf1 include:one.example -all", more: zone{"one.example.": {"v=spf1 include:two.example -all"}, "two.example.": {"v=spf1 ip4:192.0.2.7 -all"}}, want: senderdomain.Right},
+		"a redirect":                      {record: "v=spf1 redirect=provider.example", more: zone{"provider.example.": {"v=spf1 ip4:192.0.2.7 -all"}}, want: senderdomain.Right},
+		"capitals and spaces":             {record: "V=SPF1  IP4:192.0.2.7   -ALL", want: senderdomain.Right},
+		"both addresses":                  {record: "v=spf1 ip4:192.0.2.7 ip6:2001:db8::/32 -all", more: zone{"A relay.example.": {"192.0.2.7", "2001:db8::7"}}, want: senderdomain.Right},
+		"a relay on this machine":         {record: "v=spf1 -all", hosts: []string{"127.0.0.1", "localhost", "::1", "10.0.0.5"}, want: senderdomain.Right},
+		"a relay in a network of our own": {record: "v=spf1 -all", more: zone{"A relay.example.": {"10.0.0.5", "fd00::5"}}, want: senderdomain.Right},
+
+		"nobody":                     {record: "v=spf1 -all", want: senderdomain.Uncovered, add: "a:relay.example", merged: "v=spf1 a:relay.example -all"},
+		"another":                    {record: "v=spf1 include:provider.example mx ~all", more: zone{"provider.example.": {"v=spf1 ip4:198.51.100.0/24 -all"}, "MX shop.example.": {}}, want: senderdomain.Uncovered, add: "a:relay.example", merged: "v=spf1 a:relay.example include:provider.example mx ~all"},
+		"no word about others":       {record: "v=spf1 ip4:198.51.100.1", want: senderdomain.Uncovered, add: "a:relay.example", merged: "v=spf1 a:relay.example ip4:198.51.100.1"},
+		"a redirect to another":      {record: "v=spf1 redirect=provider.example", more: zone{"provider.example.": {"v=spf1 ip4:198.51.100.1 -all"}}, want: senderdomain.Uncovered, add: "a:relay.example", merged: "v=spf1 a:relay.example redirect=provider.example"},
+		"taken out by name":          {record: "v=spf1 -ip4:192.0.2.7 +ip4:192.0.2.0/24 -all", want: senderdomain.Uncovered, add: "a:relay.example", merged: "v=spf1 a:relay.example -ip4:192.0.2.7 +ip4:192.0.2.0/24 -all"},
+		"one of two addresses":       {record: "v=spf1 ip4:192.0.2.7 -all", more: zone{"A relay.example.": {"192.0.2.7", "2001:db8::7"}}, want: senderdomain.Uncovered, add: "ip6:2001:db8::7", merged: "v=spf1 ip6:2001:db8::7 ip4:192.0.2.7 -all"},
+		"one of two relays":          {record: "v=spf1 ip4:192.0.2.7 -all", hosts: []string{"192.0.2.7", "198.51.100.9"}, want: senderdomain.Uncovered, add: "ip4:198.51.100.9", merged: "v=spf1 ip4:198.51.100.9 ip4:192.0.2.7 -all"},
+		"a word that is no term":     {record: "v=spf1 ipv4:192.0.2.7 -all", want: senderdomain.Broken},
+		"an address that is none":    {record: "v=spf1 ip4:192.0.2 -all", want: senderdomain.Broken},
+		"an include of nothing":      {record: "v=spf1 include:nobody.example ip4:192.0.2.7 -all", want: senderdomain.Broken},
+		"an include of itself":       {record: "v=spf1 include:shop.example ip4:192.0.2.7 -all", want: senderdomain.Lookups},
+		"more than ten look-ups":     {record: many["shop.example."][0], more: many, want: senderdomain.Lookups},
+		"look-ups that find nothing": {record: "v=spf1 a:x.example a:y.example a:z.example ip4:192.0.2.7 -all", want: senderdomain.Lookups},
+		"an include that is away":    {record: "v=spf1 include:provider.example -all", more: zone{"provider.example.": {"away"}}, want: senderdomain.Unknown},
+		"a relay that is away":       {record: "v=spf1 -all", more: zone{"A relay.example.": {"away"}}, want: senderdomain.Unknown},
+		"a relay nobody knows":       {record: "v=spf1 -all", hosts: []string{"gone.example"}, want: senderdomain.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			z := zone{"A relay.example.": {"192.0.2.7"}}
+			maps.Copy(z, test.more)
+			z["shop.example."] = []string{"some-site-verification=1", test.record}
+			d := senderdomain.Domain{Name: "shop.example", Hosts: test.hosts}
+			if len(d.Hosts) == 0 {
+				d.Hosts = []string{"relay.example"}
+			}
+			got := senderdomain.Ask(t.Context(), z, d.Records()[0])
+			if got.State != test.want || got.Add != test.add || (len(got.Lacks) > 0) != (test.add != "") {
+				t.Fatalf("it is %s, lacks %q, add %q; want %s, %q", got.State, got.Lacks, got.Add, test.want, test.add)
+			}
+			if test.merged == "" {
+				return
+			}
+			if got.Want != test.merged {
+				t.Errorf("to publish: %s, want %s", got.Want, test.merged)
+			}
+			z["shop.example."] = []string{got.Want}
+			if again := senderdomain.Ask(t.Context(), z, d.Records()[0]); again.State != senderdomain.Right {
+				t.Errorf("published, it is %s, and lacks %q", again.State, again.Lacks)
+			}
+		})
 	}
 }

@@ -6,8 +6,10 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -22,6 +24,8 @@ type Store interface {
 	Upgrade(ctx context.Context, u contact.Upgrade) (contact.Upgraded, error)
 	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
 	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
+	Templates(ctx context.Context) ([]campaign.Draft, error)
+	KeepDraft(ctx context.Context, save campaign.Save) (version int64, err error)
 }
 
 // Options are the upgrade's parameters; zero values take the defaults.
@@ -38,14 +42,16 @@ type Options struct {
 type Report struct {
 	contact.Upgraded
 	DryRun         bool         `json:"dry_run"`
-	Templates      int          `json:"templates"`       // looked at: the drafts
+	Templates      int          `json:"templates"`       // looked at: the drafts and the stored templates
 	LinksRewritten int          `json:"links_rewritten"` // standard links made "Manage subscriptions"
 	CustomLinks    []CustomLink `json:"custom_links"`    // left for a person to decide
 }
 
-// CustomLink is an unsubscribe link that the tenant made.
+// CustomLink is an unsubscribe link that the tenant made, in the draft of a
+// campaign or in a template.
 type CustomLink struct {
-	Campaign campaign.ID         `json:"campaign"`
+	Campaign campaign.ID         `json:"campaign,omitempty"`
+	Template int64               `json:"template,omitempty"`
 	Language string              `json:"language"`
 	Part     string              `json:"part"` // html or text
 	Finding  linkrewrite.Finding `json:"finding"`
@@ -75,12 +81,12 @@ func Run(ctx context.Context, store Store, o Options, now time.Time) (r Report, 
 	if o.Step != nil {
 		o.Step(int(contact.PointLinks))
 	}
-	return r, rewriteTemplates(ctx, store, o, &r)
+	return r, rewriteTemplates(ctx, store, o, now, &r)
 }
 
-// rewriteTemplates makes the standard unsubscribe links of the stored
+// rewriteTemplates makes the standard unsubscribe links of drafts and stored
 // templates into manage links and lists the tenant's own.
-func rewriteTemplates(ctx context.Context, store Store, o Options, r *Report) error {
+func rewriteTemplates(ctx context.Context, store Store, o Options, now time.Time, r *Report) error {
 	campaigns, err := store.Campaigns(ctx)
 	if err != nil {
 		return err
@@ -90,23 +96,52 @@ func rewriteTemplates(ctx context.Context, store Store, o Options, r *Report) er
 		if c.State != campaign.StateDraft {
 			continue
 		}
-		r.Templates++
-		content, findings := c.Content.Rewrite(o.LegacyURLs)
-		changed := false
-		for _, f := range findings {
-			if f.Kind == linkrewrite.Standard {
-				r.LinksRewritten++
-				changed = true
-				continue
-			}
-			r.CustomLinks = append(r.CustomLinks, CustomLink{c.ID, f.Language, f.Part, f.Finding})
-		}
+		content, changed := r.rewrite(c.Content, o.LegacyURLs, CustomLink{Campaign: c.ID})
 		if o.DryRun || !changed {
 			continue
 		}
 		if err := store.SaveDraft(ctx, c.ID, content); err != nil {
-			return fmt.Errorf("template %q: %w", c.Name, err)
+			return fmt.Errorf("draft %q: %w", c.Name, err)
+		}
+	}
+	stored, err := store.Templates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range stored {
+		content, changed := r.rewrite(t.Content, o.LegacyURLs, CustomLink{Template: t.ID})
+		if o.DryRun || !changed {
+			continue
+		}
+		_, err := store.KeepDraft(ctx, campaign.Save{DraftRef: t.DraftRef, Base: t.Version, Content: content, Actor: o.Actor, Action: "upgrade", At: now})
+		if err != nil && !errors.Is(err, campaign.ErrNotFound) { // it was deleted meanwhile
+			return fmt.Errorf("template %q: %w", t.Content.Name, err)
 		}
 	}
 	return nil
+}
+
+// rewrite counts what there is to do in one mail, and does it. A text part that
+// is made of the HTML stays one that is.
+func (r *Report) rewrite(c campaign.Content, legacyURLs []string, of CustomLink) (content campaign.Content, changed bool) {
+	r.Templates++
+	content, findings := c.Rewrite(legacyURLs)
+	for lang, v := range content.Variants {
+		if v.Text = c.Variants[lang].Text; strings.TrimSpace(v.Text) == "" {
+			content.Variants[lang] = v
+		}
+	}
+	for _, f := range findings {
+		if f.Part == campaign.PartText && strings.TrimSpace(c.Variants[f.Language].Text) == "" {
+			continue
+		}
+		if f.Kind == linkrewrite.Standard {
+			r.LinksRewritten++
+			changed = true
+			continue
+		}
+		of.Language, of.Part, of.Finding = f.Language, f.Part, f.Finding
+		r.CustomLinks = append(r.CustomLinks, of)
+	}
+	return content, changed
 }

@@ -111,16 +111,21 @@ func TestImportNeverRaisesAConsent(t *testing.T) {
 	}
 }
 
-func TestRunRewritesDraftsAndListsYourOwnLinks(t *testing.T) {
+func TestRunRewritesDraftsAndTemplatesAndListsYourOwnLinks(t *testing.T) {
 	t.Parallel()
 	db, _ := postgrestest.New(t)
 	importFiles(t, db, map[string]string{"contacts.csv": header + "1,anna@example.org,Anna,Å,,da,0,0,\n"})
-	id, err := db.CreateCampaign(t.Context(), campaign.Content{
+	content := campaign.Content{
 		Name: "c", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "da",
 		Variants: map[string]campaign.Variant{"da": {Subject: "s",
 			HTML: `<a href="*|UNSUB|*">afmeld her</a> <a href="https://old.example/bye">Afmeld</a> <a href="https://ours.example/stop">Afmeld</a>`}},
-	}, noon)
+	}
+	id, err := db.CreateCampaign(t.Context(), content, noon)
 	if err != nil {
+		t.Fatal(err)
+	}
+	template := campaign.DraftRef{Template: true}
+	if template.ID, err = db.CreateTemplate(t.Context(), content, "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	options := upgrade.Options{Actor: "test", LegacyURLs: []string{"https://old.example/bye"}}
@@ -138,6 +143,9 @@ func TestRunRewritesDraftsAndListsYourOwnLinks(t *testing.T) {
 	if same, err := db.Campaign(t.Context(), id); err != nil || cmp.Diff(before, same) != "" {
 		t.Errorf("the dry run changed the draft: %v", err)
 	}
+	if same, err := db.Draft(t.Context(), template); err != nil || cmp.Diff(content, same.Content) != "" {
+		t.Errorf("the dry run changed the template: %v", err)
+	}
 
 	done, err := upgrade.Run(t.Context(), db, options, noon)
 	if err != nil {
@@ -147,16 +155,28 @@ func TestRunRewritesDraftsAndListsYourOwnLinks(t *testing.T) {
 	if diff := cmp.Diff(planned, done); diff != "" {
 		t.Errorf("the dry run promised otherwise: %s", diff)
 	}
-	if done.Contacts != 1 || done.LinksRewritten != 2 || len(done.CustomLinks) != 2 {
+	if done.Contacts != 1 || done.Templates != 2 || done.LinksRewritten != 4 || len(done.CustomLinks) != 2 || done.CustomLinks[0].Campaign != id || done.CustomLinks[1].Template != template.ID {
 		t.Errorf("done: %+v", done)
 	}
 	after, err := db.Campaign(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	html := after.Content.Variants["da"].HTML
-	if strings.Contains(html, "UNSUB") || strings.Contains(html, "old.example") || !strings.Contains(html, "https://ours.example/stop") {
-		t.Errorf("the draft is now %s", html)
+	stored, err := db.Draft(t.Context(), template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []campaign.Content{after.Content, stored.Content} {
+		html := c.Variants["da"].HTML
+		if strings.Contains(html, "UNSUB") || strings.Contains(html, "old.example") || !strings.Contains(html, "https://ours.example/stop") {
+			t.Errorf("it is now %s", html)
+		}
+		if text := c.Variants["da"].Text; text != "" {
+			t.Errorf("a text part that is made of the HTML is now kept: %q", text)
+		}
+	}
+	if versions, err := db.Versions(t.Context(), template); err != nil || len(versions) != 2 {
+		t.Errorf("what the template was cannot be restored: %+v, %v", versions, err)
 	}
 
 	again, err := upgrade.Run(t.Context(), db, options, noon)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ type Message struct {
 	// MailParameters and RcptParameters are what followed the addresses, such as
 	// BODY=8BITMIME and NOTIFY=NEVER.
 	MailParameters, RcptParameters string
+	Login                          string // the mechanism that the sender logged in by, over TLS
 	ID                             string // its Message-ID
 	Data                           string // with CRLF line ends, dots undoubled
 	At                             time.Time
@@ -29,6 +31,7 @@ type Message struct {
 type Do struct {
 	Reply  string // instead of the usual one
 	HangUp bool   // without a reply
+	Keep   bool   // with HangUp at DOT: the mail is accepted, and nobody told so
 	// Wait is received from before anything is done, or until the sink closes.
 	Wait <-chan struct{}
 }
@@ -41,6 +44,7 @@ type Script func(at, to string) *Do
 type Sink struct {
 	listener net.Listener
 	lmtp     bool
+	secure   *secure
 	script   Script
 	hello    []string
 	running  sync.WaitGroup
@@ -69,6 +73,12 @@ func New(t testing.TB, script Script, extensions ...string) *Sink {
 	return start(t, "tcp", "127.0.0.1:0", false, script, extensions)
 }
 
+// NewAt starts a sink where another was: a relay that comes back.
+func NewAt(t testing.TB, address string, script Script) *Sink {
+	t.Helper()
+	return start(t, "tcp", address, false, script, nil)
+}
+
 // NewLMTP starts a sink that speaks LMTP (RFC 2033).
 func NewLMTP(t testing.TB, script Script, extensions ...string) *Sink {
 	t.Helper()
@@ -88,6 +98,11 @@ func NewSocket(t testing.TB, lmtp bool, script Script, extensions ...string) *Si
 
 func start(t testing.TB, network, address string, lmtp bool, script Script, extensions []string) *Sink {
 	t.Helper()
+	return startWith(t, network, address, lmtp, script, extensions, nil)
+}
+
+func startWith(t testing.TB, network, address string, lmtp bool, script Script, extensions []string, wants *secure) *Sink {
+	t.Helper()
 	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +113,7 @@ func start(t testing.TB, network, address string, lmtp bool, script Script, exte
 	if script == nil {
 		script = func(string, string) *Do { return nil }
 	}
-	s := &Sink{listener: listener, lmtp: lmtp, script: script, hello: extensions, open: map[net.Conn]bool{}, closing: make(chan struct{})}
+	s := &Sink{listener: listener, lmtp: lmtp, secure: wants, script: script, hello: extensions, open: map[net.Conn]bool{}, closing: make(chan struct{})}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
@@ -116,7 +131,12 @@ func (s *Sink) URL(parameters ...string) string {
 	if s.listener.Addr().Network() == "unix" {
 		scheme += "+unix"
 	}
-	return scheme + "://" + s.Addr() + "?" + strings.Join(parameters, "&")
+	who := ""
+	if s.secure != nil {
+		who = url.UserPassword(User, Password).String() + "@"
+		parameters = append(parameters, "starttls=required", "tls_ca="+url.QueryEscape(s.secure.authority))
+	}
+	return scheme + "://" + who + s.Addr() + "?" + strings.Join(parameters, "&")
 }
 
 // Messages returns what was accepted, in order.
@@ -187,7 +207,7 @@ func (s *Sink) converse(conn net.Conn) {
 		}
 		if do.HangUp {
 			_ = w.Flush()
-			return false, false
+			return do.Keep, false
 		}
 		if do.Reply == "" {
 			do.Reply = usual
@@ -201,6 +221,7 @@ func (s *Sink) converse(conn net.Conn) {
 	}
 	var m Message
 	inMail, inRcpt := false, false
+	login := session{secure: s.secure, r: r, w: w}
 	for {
 		if r.Buffered() == 0 {
 			if w.Flush() != nil {
@@ -221,19 +242,36 @@ func (s *Sink) converse(conn net.Conn) {
 				continue
 			}
 			say("250-sink.test") // RFC 5321 section 4.1.1.1: extensions follow on further lines
-			for _, e := range s.hello {
+			for _, e := range append(login.offers(), s.hello...) {
 				say("250-" + e)
 			}
 			say("250 HELP")
+		case "STARTTLS":
+			if s.secure == nil || login.tls != nil {
+				say("503 5.5.1 not here")
+				continue
+			}
+			say("220 2.0.0 go ahead")
+			if w.Flush() != nil || login.encrypt(conn) != nil {
+				return
+			}
 		case "AUTH":
-			mechanism, _, _ := strings.Cut(rest, " ")
-			_, alive = answer("AUTH", mechanism, "235 2.7.0 welcome")
+			mechanism, initial, _ := strings.Cut(rest, " ")
+			usual := "235 2.7.0 welcome"
+			if s.secure != nil {
+				usual = login.authenticate(mechanism, initial)
+			}
+			_, alive = answer("AUTH", mechanism, usual)
 		case "MAIL":
+			if missing := login.wants(); missing != "" {
+				say(missing)
+				continue
+			}
 			if inMail {
 				say("503 5.5.1 nested MAIL")
 				continue
 			}
-			m = Message{}
+			m = Message{Login: login.login}
 			m.From, m.MailParameters = address(rest)
 			inMail, alive = answer("MAIL", m.From, "250 2.1.0 OK")
 		case "RCPT":

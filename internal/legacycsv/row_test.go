@@ -1,10 +1,8 @@
 package legacycsv
 
 import (
-	"encoding/csv"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -72,41 +70,6 @@ func FuzzEveryLineIsInOneRow(f *testing.F) {
 	})
 }
 
-// FuzzAWellFormedFileReadsAsEncodingCSVReadsIt holds the splitter against the
-// standard library's, wherever that one accepts the whole file.
-func FuzzAWellFormedFileReadsAsEncodingCSVReadsIt(f *testing.F) {
-	for _, seed := range []string{"a,b\nc,d\n", "\"a\",\"b\"\"c\"\n\"d\ne\",f\r\n", "\n\n,\n", "a\r\n", "\"\"", "\"a\r\nb\"\n"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Count(text, "\n") > maxRecordLines {
-			t.Skip("a record may be longer than ours may be")
-		}
-		reader := csv.NewReader(strings.NewReader(text))
-		reader.FieldsPerRecord = -1
-		want, err := reader.ReadAll()
-		if err != nil {
-			t.Skip("not well formed")
-		}
-		table := open(t, strings.NewReader(text))
-		var got [][]string
-		for {
-			fields, lines, bad, err := table.look()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil || bad != nil {
-				t.Fatal(err, bad)
-			}
-			got = append(got, slices.Clone(fields))
-			table.drop(lines)
-		}
-		if !slices.EqualFunc(want, got, slices.Equal[[]string]) {
-			t.Fatalf("got %q, want %q", got, want)
-		}
-	})
-}
-
 func TestADiskErrorEndsTheReadingAndNamesTheLine(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("input/output error")
@@ -119,19 +82,6 @@ func TestADiskErrorEndsTheReadingAndNamesTheLine(t *testing.T) {
 	_, err = table.next()
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "companies.csv after line 2") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestLookingAheadIsBounded(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat(strings.Repeat("x", 99)+"\n", 20_000)
-	table := open(t, strings.NewReader("1,\"A,0\n"+long))
-	r, err := table.next()
-	if err != nil || r.refusal == nil {
-		t.Fatal(r, err)
-	}
-	if len(table.ahead) > maxRecordLines {
-		t.Errorf("%d lines were looked at for one record", len(table.ahead))
 	}
 }
 
