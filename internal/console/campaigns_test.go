@@ -170,8 +170,12 @@ func TestCampaignPagesInABrowser(t *testing.T) {
 	b := o.browse(staff.Administrator)
 	b.do(chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
 	b.do(chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d/check", b.url, draft)), chromedp.Click(chromedp.CSS(`.launch > details > summary`)),
-		chromedp.WaitVisible(chromedp.CSS(`textarea[name=reason]`)))
+		chromedp.WaitVisible(chromedp.CSS(`textarea[name=reason]`)), chromedp.Click(chromedp.CSS(`.launch form details summary`)), chromedp.WaitVisible(chromedp.CSS(`.launch input[name=local]`)))
 	b.shoot(fmt.Sprintf("/campaigns/%d/check/override", draft), 1280, "light")
+	b.inspect(fmt.Sprintf("/campaigns/%d/check", draft)) // with an override for those without a consent
+	if err := o.db.Set(t.Context(), gating.SettingPrivacy, "off", "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d/report", recall), fmt.Sprintf("/campaigns/%d", morning), fmt.Sprintf("/campaigns/%d", running), fmt.Sprintf("/campaigns/%d/report", second), fmt.Sprintf("/campaigns/%d/check", draft),
 		fmt.Sprintf("/campaigns/%d", draft), fmt.Sprintf("/campaigns/%d/people?state=failed", second), fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)} {
 		b.inspect(path)
@@ -213,6 +217,7 @@ func TestWhoIsBehindTheNumbers(t *testing.T) {
 	if int64(byDomain) != books.Failed {
 		t.Errorf("the domains' failures are %d, the books' %d", byDomain, books.Failed)
 	}
+	b.checked(draft)
 	if got := count(fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)); got != 13+1 {
 		t.Errorf("before launch %d people are shown as withdrawn", got)
 	}
@@ -254,7 +259,7 @@ func TestALargeLaunchAsksForTheNumber(t *testing.T) {
 		}
 		return b.do("POST", path+"launch", form).Code
 	}
-	check := b.do("GET", path+"check", nil)
+	check := b.checked(id)
 	if !strings.Contains(check.Body.String(), "Send to 30 people in Danish and English") {
 		t.Fatalf("the check: %s", check.Body)
 	}
@@ -276,7 +281,7 @@ func TestALargeLaunchAsksForTheNumber(t *testing.T) {
 	if err := o.db.Set(t.Context(), gating.SettingPrivacy, "off", "test", noon.Add(2*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if got := launch(b.do("GET", path+"check", nil), url.Values{"number": {" 30 "}, "at": {"2027-01-01T10:00"}}); got != http.StatusSeeOther {
+	if got := launch(b.checked(id), url.Values{"number": {" 30 "}, "at": {"2027-01-01T10:00"}}); got != http.StatusSeeOther {
 		t.Errorf("the launch answers %d", got)
 	}
 	kept, err := o.db.Campaign(t.Context(), id)
@@ -311,12 +316,12 @@ func TestALaunchWithAnOverride(t *testing.T) {
 	}
 	path := fmt.Sprintf("/campaigns/%d/", id)
 	marketer, officer := o.as(staff.Marketer), o.as(staff.Officer)
-	check := marketer.do("GET", path+"check", nil)
+	check := marketer.checked(id)
 	if page := check.Body.String(); !strings.Contains(page, o.words.CountText("en", "console.override.role", 25)) || strings.Contains(page, path+"override") {
 		t.Errorf("a marketer is shown: %s", page)
 	}
 	officer.do("POST", "/language", url.Values{"lang": {"da"}})
-	check = officer.do("GET", path+"check", nil)
+	check = officer.checked(id)
 	page := check.Body.String()
 	for _, want := range []string{o.words.CountText("da", "console.override.more", 25), "Send til 30 personer på dansk og engelsk, heraf 25 ved undtagelsen", "Send til 5 personer"} {
 		if !strings.Contains(page, want) {
@@ -393,7 +398,7 @@ func TestNothingToOverride(t *testing.T) {
 	o := newOffice(t)
 	b := o.as(staff.Administrator)
 	path := fmt.Sprintf("/campaigns/%d/", o.id)
-	check := b.do("GET", path+"check", nil)
+	check := b.checked(o.id)
 	if strings.Contains(check.Body.String(), path+"override") {
 		t.Errorf("the check offers an override: %s", check.Body)
 	}
@@ -427,7 +432,7 @@ func TestACampaignWaitsForEachRecipientsTime(t *testing.T) {
 	b.do("POST", "/language", url.Values{"lang": {"da"}})
 	id := o.newsletter("Godmorgen")
 	path := fmt.Sprintf("/campaigns/%d", id)
-	check := b.do("GET", path+"/check", nil)
+	check := b.checked(id)
 	if !strings.Contains(check.Body.String(), o.words.CountText("da", "console.check.local.zoned", 3)) {
 		t.Errorf("the check: %s", check.Body)
 	}

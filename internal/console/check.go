@@ -31,8 +31,10 @@ type gate struct {
 	Languages map[string]int64 // of those who get the mail, by variant
 	Lifted    map[string]int64 // the same of those who get it with an override
 	Zoned     int64            // those who get the mail and whose time zone is on file
-	Pace      float64          // mails a second that it would be sent at; 0: nobody knows
-	Bound     string           // what the pace comes from: campaign, tenant or history
+	// LiftedZoned is the same of those who get it with an override.
+	LiftedZoned int64
+	Pace        float64 // mails a second that it would be sent at; 0: nobody knows
+	Bound       string  // what the pace comes from: campaign, tenant or history
 }
 
 // lifted is how many more an override would let through.
@@ -105,6 +107,9 @@ func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.P
 		}
 		if lifted {
 			g.Lifted[c.Content.LanguageFor(recipient.Language)]++
+			if recipient.TimeZone != "" {
+				g.LiftedZoned++
+			}
 		}
 		if g.Report.Audience%gateStep == 0 {
 			j.Progress.Store(g.Report.Audience)
@@ -165,12 +170,16 @@ type checkPage struct {
 	Bound     string
 	MayLaunch bool
 	Type      bool // the number must be typed
-	Zone      string
-	Zoned     int64 // of those who get it, whose time zone is on file
+	Later     laterPart
 	Override  overridePart
-	// When and Local are what was filled in.
+}
+
+// laterPart is when a campaign is to leave, as it was filled in.
+type laterPart struct {
 	When  string
-	Local bool
+	Local bool // at that time wherever the recipients are
+	Zone  string
+	Zoned int64 // of those who get it, whose time zone is on file
 }
 
 // overridePart is what an override would change, or changes.
@@ -184,6 +193,7 @@ type overridePart struct {
 	Reason  string // as it was filled in, or is kept
 	By      string // who decided it; "" before
 	Most    int    // characters of a reason
+	Later   laterPart
 }
 
 func (s *site) check(w http.ResponseWriter, r *http.Request) {
@@ -197,9 +207,9 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Zone: zoneOf(r).String(),
-		When: r.PostFormValue("at"), Local: r.PostFormValue("local") != ""}
-	j, err := s.gateOf(r, c, gateLife, patience)
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content),
+		Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
+	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -229,6 +239,8 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 	p.MayLaunch = fit && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
 	p.Type = p.Sends > rules.ConfirmAbove
 	p.Override = s.overridePart(r, g, c)
+	p.Override.Later = p.Later
+	p.Later.Zoned, p.Override.Later.Zoned = g.Zoned, g.LiftedZoned
 	if p.Override.By != "" && g.Privacy {
 		p.Sends = p.Override.Sends
 	}
@@ -289,7 +301,7 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 	for _, lang := range slices.Sorted(maps.Keys(g.Languages)) {
 		p.Languages = append(p.Languages, nameCount{capital(s.Templates.LanguageName(s.lang(r), lang)), g.Languages[lang]})
 	}
-	p.Named, p.Zoned = s.languageNames(r, g.Languages), g.Zoned
+	p.Named = s.languageNames(r, g.Languages)
 	if g.Pace > 0 && p.Sends > 0 {
 		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
 	}
@@ -381,7 +393,7 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
 		return
 	}
-	j, err := s.gateOf(r, c, launchLife, patience)
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -42,6 +42,9 @@ type Options struct {
 	Upgrades       Upgrader
 	// Starters are mails to begin a campaign or template with; there may be none.
 	Starters []campaign.Content
+	// Patience is how long a page waits for what is found out in the background
+	// before it comes without; 0: 150 ms.
+	Patience time.Duration
 	// Until ends when the site does: what goes on in the background stops. It may
 	// be nil: then the program's end is the site's.
 	Until context.Context
@@ -51,6 +54,7 @@ type site struct {
 	Options
 	web   web.Site
 	books *works // of campaigns
+	count *works // of people
 	gates *works // gate reports: those of a million people take much room
 	live  *watches
 	lints lints // of templates
@@ -105,7 +109,8 @@ func New(o Options) (http.Handler, error) {
 		o.Until = context.Background()
 	}
 	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Scripts: true, MaxBody: mostBody}}
-	s.books, s.gates = newWorks(o.Until, 200), newWorks(o.Until, 6)
+	s.Patience = cmp.Or(o.Patience, 150*time.Millisecond)
+	s.books, s.count, s.gates = newWorks(o.Until, 200), newWorks(o.Until, 100), newWorks(o.Until, 6)
 	s.live = newWatches(o.Until, o.Store, o.Now)
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {

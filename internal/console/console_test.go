@@ -29,6 +29,10 @@ const (
 	nasty    = `<script>alert("x")</script>`
 )
 
+// patience is how long pages of tests wait for what is found out beside them: as
+// long as a machine that is busy may need.
+const patience = 20 * time.Second
+
 // office is a console over a real database, with one campaign and two contacts.
 type office struct {
 	t       *testing.T
@@ -48,7 +52,7 @@ func newOffice(t *testing.T) *office {
 	}
 	o.handler, err = console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(),
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true,
-		URL: "https://console.example", Resolver: deaf{}, Upgrades: o})
+		URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +218,7 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 	if !strings.Contains(page.Body.String(), o.words.Text("da", "console.next.check")) || strings.Contains(page.Body.String(), nasty) {
 		t.Fatalf("the draft (%d): %s", page.Code, page.Body)
 	}
-	check := b.do("GET", fmt.Sprintf("/campaigns/%d/check", o.id), nil)
+	check := b.checked(o.id)
 	if !strings.Contains(check.Body.String(), o.words.ReasonText("da", gating.PrivacyOff)[1:]) || !strings.Contains(check.Body.String(), "Send til 2 personer på engelsk") {
 		t.Errorf("the check (%d): %s", check.Code, check.Body)
 	}
@@ -246,6 +250,20 @@ func TestACampaignFromDraftToItsEnd(t *testing.T) {
 			t.Errorf("%s answers %d", path, w.Code)
 		}
 	}
+}
+
+// checked is the check before launch once the audience is counted: a page waits
+// for that only a moment.
+func (b *browser) checked(id campaign.ID) (check *httptest.ResponseRecorder) {
+	b.o.t.Helper()
+	path := fmt.Sprintf("/campaigns/%d/check", id)
+	for range 200 {
+		if check = b.do("GET", path, nil); !strings.Contains(check.Body.String(), `hx-get="`+path) {
+			return check
+		}
+	}
+	b.o.t.Fatalf("the audience is never counted: %s", check.Body)
+	return nil
 }
 
 // seen is the report that a check shows, as its launch button names it.
