@@ -218,7 +218,7 @@ func TestDraftsAreBounded(t *testing.T) {
 		"a day that is none":  {"audience", url.Values{"expiring_days": {"soon"}}, http.StatusUnprocessableEntity},
 		"a header":            {"type", url.Values{"from_name": {"A\r\nBcc: b@example.org"}}, http.StatusUnprocessableEntity},
 		"a class":             {"type", url.Values{"class": {"advert"}}, http.StatusUnprocessableEntity},
-		"a NUL":               {"content", url.Values{"language": {"en"}, "subject": {"a\x00b"}}, http.StatusBadRequest},
+		"a NUL":               {"content", url.Values{"language": {"en"}, "subject": {"a\x00b"}}, http.StatusUnprocessableEntity},
 		"a part too large":    {"content", url.Values{"language": {"en"}, "format": {"html"}, "source": {strings.Repeat("x", 2<<20+1)}}, http.StatusUnprocessableEntity},
 		"a body too large":    {"content", url.Values{"language": {"en"}, "format": {"html"}, "source": {strings.Repeat("x", 14<<20)}}, http.StatusRequestEntityTooLarge},
 		"a language not here": {"content", url.Values{"language": {"xx"}, "subject": {"x"}}, http.StatusSeeOther},
