@@ -172,6 +172,10 @@ func TestCampaignPagesInABrowser(t *testing.T) {
 	b.do(chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d/check", b.url, draft)), chromedp.Click(chromedp.CSS(`.launch > details > summary`)),
 		chromedp.WaitVisible(chromedp.CSS(`textarea[name=reason]`)), chromedp.Click(chromedp.CSS(`.launch form details summary`)), chromedp.WaitVisible(chromedp.CSS(`.launch input[name=local]`)))
 	b.shoot(fmt.Sprintf("/campaigns/%d/check/override", draft), 1280, "light")
+	b.inspect(fmt.Sprintf("/campaigns/%d/check", draft)) // with an override for those without a consent
+	if err := o.db.Set(t.Context(), gating.SettingPrivacy, "off", "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d/report", recall), fmt.Sprintf("/campaigns/%d", morning), fmt.Sprintf("/campaigns/%d", running), fmt.Sprintf("/campaigns/%d/report", second), fmt.Sprintf("/campaigns/%d/check", draft),
 		fmt.Sprintf("/campaigns/%d", draft), fmt.Sprintf("/campaigns/%d/people?state=failed", second), fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)} {
 		b.inspect(path)

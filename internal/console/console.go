@@ -179,8 +179,9 @@ func (s *site) guarded(to route) http.Handler {
 }
 
 // readable parses a form, and answers when it is larger than the route takes or
-// holds what is no text. A route that bounds its body itself says so itself.
-func (s *site) readable(w http.ResponseWriter, r *http.Request, bounded bool) bool {
+// holds what is no text. A route with a bound of its own says so itself, beside
+// what was written.
+func (s *site) readable(w http.ResponseWriter, r *http.Request, own bool) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if r.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
 		return true
@@ -188,8 +189,10 @@ func (s *site) readable(w http.ResponseWriter, r *http.Request, bounded bool) bo
 	err := r.ParseForm()
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large) && bounded:
-		r.Form, r.PostForm = nil, nil // whoever parses again meets the error again
+	case own:
+		if err != nil {
+			r.Form, r.PostForm = nil, nil // whoever parses again meets the error again
+		}
 		return true
 	case errors.As(err, &large):
 		s.message(w, r, http.StatusRequestEntityTooLarge, "console.large")
