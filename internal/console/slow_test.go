@@ -102,9 +102,9 @@ func TestPagesDoNotWaitForWhatTakesLong(t *testing.T) {
 		asks         string // what makes the page ask again
 		plain        bool   // it is loaded anew without a script, too
 	}{
-		{"GET", fmt.Sprintf("/campaigns/%d", ended), nil, "The books are being gone through", "The books balance", "data-events", true},
-		{"GET", fmt.Sprintf("/campaigns/%d", running), nil, "The books are being gone through", "The books balance", "data-events", true},
-		{"GET", fmt.Sprintf("/campaigns/%d/report", ended), nil, "The books are being gone through", "The books balance", "hx-get", true},
+		{"GET", fmt.Sprintf("/campaigns/%d", ended), nil, "The numbers are being counted", "Everybody is accounted for", "data-events", true},
+		{"GET", fmt.Sprintf("/campaigns/%d", running), nil, "The numbers are being counted", "Everybody is accounted for", "data-events", true},
+		{"GET", fmt.Sprintf("/campaigns/%d/report", ended), nil, "The report is being put together", "Everybody is accounted for", "hx-get", true},
 		{"GET", "/settings/privacy/effect?to=on", nil, "Counting what it changes", ">June</a>", "hx-get", true},
 		{"GET", "/settings/types", nil, ">…<", ">0<", "hx-get", true},
 		{"POST", "/audiences/count", filter, "bout ", "<strong>", "hx-post", false},

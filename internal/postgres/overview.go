@@ -255,11 +255,11 @@ func (b *booking) read(ctx context.Context, db *DB, after campaign.Position, las
 			d.state, d.reason, d.changed_at, coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
 		FROM (
 			SELECT d.batch, d.contact_id, d.state, d.reason, d.changed_at, d.code, d.enhanced, d.reply FROM delivery d
-			WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($%d, $%d) AND d.batch <= $%d%s
+			WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($%[1]d, $%[2]d) AND d.batch >= $%[1]d AND d.batch <= $%[3]d%[4]s
 			ORDER BY d.batch, d.contact_id OFFSET 0) d
 		CROSS JOIN LATERAL (
-			SELECT c.id, c.email, c.first_name, c.last_name, c.company_id, c.language FROM contact c WHERE c.id = d.contact_id%s OFFSET 0) c
-		ORDER BY d.batch, d.contact_id LIMIT nullif($%d, 0)`, n+1, n+2, n+3, b.rows, b.who, n+4), args...)
+			SELECT c.id, c.email, c.first_name, c.last_name, c.company_id, c.language FROM contact c WHERE c.id = d.contact_id%[5]s OFFSET 0) c
+		ORDER BY d.batch, d.contact_id LIMIT nullif($%[6]d, 0)`, n+1, n+2, n+3, b.rows, b.who, n+4), args...)
 }
 
 // Bounds of how many batches are looked through at a time.

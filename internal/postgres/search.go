@@ -15,7 +15,7 @@ import (
 // searchWindow is how many contacts are looked through one by one before the
 // index is asked. What is common is found among them at once; the index is then
 // only asked for what is rare, which is what it is quick at.
-const searchWindow = 10_000
+const searchWindow = 5_000
 
 // searchText is what a search looks at; the index contact_search covers it. The
 // blank in front lets a short word be looked for where a name begins.
