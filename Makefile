@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-gate bench-people bench-portal bench-send test-faults fuzz clean
+.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-console bench-gate bench-people bench-portal bench-send test-faults fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,11 @@ tidy:
 
 vulnerabilities:
 	@script/check-vulnerabilities
+
+bench-console: ## Every page of the console with a million contacts (ARGS="--contacts N --rounds N --json")
+	@script/install-deps demo >&2
+	@$(MAKE) build >&2
+	@exec bin/jatak bench console $(ARGS)
 
 bench-gate: ## Import, upgrade and gate report of a million contacts (ARGS="--contacts N --json")
 	@script/install-deps demo >&2

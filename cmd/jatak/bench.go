@@ -8,23 +8,20 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/internal/campaign"
-	"github.com/jatak-mail/jatak/internal/embedded"
-	"github.com/jatak-mail/jatak/internal/settings"
 	"github.com/jatak-mail/jatak/internal/upgrade"
 )
 
 type benchCommand struct {
-	Send   benchSendCommand   `cmd:"" help:"Mails a second, from launch to finished, against Postfix's own source."`
-	Portal benchPortalCommand `cmd:"" help:"One-click unsubscribes a second, each durable."`
-	Gate   benchGateCommand   `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
-	People benchPeopleCommand `cmd:"" help:"Searching and counting a large number of contacts, in milliseconds."`
+	Send    benchSendCommand    `cmd:"" help:"Mails a second, from launch to finished, against Postfix's own source."`
+	Portal  benchPortalCommand  `cmd:"" help:"One-click unsubscribes a second, each durable."`
+	Gate    benchGateCommand    `cmd:"" help:"Import, upgrade and gate report of a large export, in seconds and megabytes."`
+	People  benchPeopleCommand  `cmd:"" help:"Searching and counting a large number of contacts, in milliseconds."`
+	Console benchConsoleCommand `cmd:"" help:"How long each page of the console takes with a large number of contacts, in milliseconds."`
 }
 
 type benchGateCommand struct {
@@ -46,57 +43,39 @@ type gateFigures struct {
 
 // Run measures. The report runs in a process of its own, as a user would start
 // it, so that its memory can be told.
-func (b *benchGateCommand) Run(ctx context.Context, c *console) (err error) {
-	dir, remove, err := embedded.TemporaryFolder()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = remove() }()
-	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
-	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	keys, err := demoKeys(dir)
-	if err != nil {
-		return err
-	}
+func (b *benchGateCommand) Run(ctx context.Context, c *console) error {
+	return withWorkbench(ctx, "", c, func(w workbench) error { return b.measure(ctx, w, c) })
+}
+
+func (b *benchGateCommand) measure(ctx context.Context, w workbench, c *console) error {
 	f := gateFigures{Contacts: b.Contacts}
-	export := filepath.Join(dir, "legacy-crm")
-	if err := examples.Generate(export, b.Contacts, examples.Seed); err != nil {
+	took, err := w.importContacts(ctx, b.Contacts)
+	if err != nil {
 		return err
 	}
+	f.ImportSec = took.Seconds()
 	clock := time.Now()
 	lap := func(to *float64) {
 		now := time.Now()
 		*to = now.Sub(clock).Seconds()
 		clock = now
 	}
-	if _, err := importExport(ctx, db, keys, export, filepath.Join(dir, "refused.csv")); err != nil {
-		return err
-	}
-	lap(&f.ImportSec)
-	id, err := keepSample(ctx, db)
+	id, err := keepSample(ctx, w.db)
 	if err != nil {
 		return err
 	}
-	if _, err := upgrade.Run(ctx, db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
+	if _, err := upgrade.Run(ctx, w.db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
 		return err
 	}
 	lap(&f.UpgradeSec)
 	var comparison gateComparison
-	f.ReportRSSMB, err = b.report(ctx, pg.URL(), id, &comparison)
+	f.ReportRSSMB, err = b.report(ctx, w.url, id, &comparison)
 	if err != nil {
 		return err
 	}
 	lap(&f.ReportSec)
 	f.SendOff, f.SendOn = comparison.SendOff, comparison.SendOn
-	if _, err := db.VerifyLedger(ctx); err != nil {
+	if _, err := w.db.VerifyLedger(ctx); err != nil {
 		return err
 	}
 	lap(&f.VerifySec)

@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/internal/contact"
-	"github.com/jatak-mail/jatak/internal/embedded"
-	"github.com/jatak-mail/jatak/internal/settings"
 	"github.com/jatak-mail/jatak/internal/upgrade"
 )
 
@@ -30,45 +26,26 @@ type peopleFigures struct {
 }
 
 // Run measures.
-func (b *benchPeopleCommand) Run(ctx context.Context, c *console) (err error) {
-	dir, remove, err := embedded.TemporaryFolder()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = remove() }()
-	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
-	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	keys, err := demoKeys(dir)
-	if err != nil {
-		return err
-	}
-	export := filepath.Join(dir, "legacy-crm")
-	if err := examples.Generate(export, b.Contacts, examples.Seed); err != nil {
-		return err
-	}
+func (b *benchPeopleCommand) Run(ctx context.Context, c *console) error {
+	return withWorkbench(ctx, "", c, func(w workbench) error { return b.measure(ctx, w, c) })
+}
+
+func (b *benchPeopleCommand) measure(ctx context.Context, w workbench, c *console) error {
 	f := peopleFigures{Contacts: b.Contacts, Search: map[string]float64{}, Count: map[string]float64{}}
-	begin := time.Now()
-	if _, err := importExport(ctx, db, keys, export, filepath.Join(dir, "refused.csv")); err != nil {
+	took, err := w.importContacts(ctx, b.Contacts)
+	if err != nil {
 		return err
 	}
-	f.ImportSec = time.Since(begin).Seconds()
-	if _, err := upgrade.Run(ctx, db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
+	f.ImportSec = took.Seconds()
+	if _, err := upgrade.Run(ctx, w.db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
 		return err
 	}
-	if err := db.Analyze(ctx); err != nil {
+	if err := w.db.Analyze(ctx); err != nil {
 		return err
 	}
 	for _, query := range []string{"anna", "jensen", "anna jensen 77", "example", "a", "zz", "zzzzqqq", "n77777", "a/s"} {
 		f.Search[query], err = b.median(func() error {
-			_, err := db.SearchContacts(ctx, strings.Fields(query), 0, 51)
+			_, err := w.db.SearchContacts(ctx, strings.Fields(query), 0, 51)
 			return err
 		})
 		if err != nil {
@@ -86,7 +63,7 @@ func (b *benchPeopleCommand) Run(ctx context.Context, c *console) (err error) {
 	} {
 		filter := contact.Filter{Groups: []contact.Group{{Conditions: conditions}}}
 		f.Count[name], err = b.median(func() error {
-			_, err := db.CountContacts(ctx, contact.Selection{Filter: &filter})
+			_, err := w.db.CountContacts(ctx, contact.Selection{Filter: &filter})
 			return err
 		})
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,10 +16,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/jatak-mail/jatak/examples"
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
-	"github.com/jatak-mail/jatak/internal/embedded"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
@@ -46,36 +43,17 @@ type portalFigures struct {
 // Run lets contacts withdraw by the one-click POST of RFC 8058, over HTTP, as
 // fast as they can. Each one is on disk before it is answered.
 func (b *benchPortalCommand) Run(ctx context.Context, c *console) error {
-	dir, remove, err := embedded.TemporaryFolder()
-	if err != nil {
+	return withWorkbench(ctx, "", c, func(w workbench) error { return b.measure(ctx, w, c) })
+}
+
+func (b *benchPortalCommand) measure(ctx context.Context, w workbench, c *console) error {
+	if _, err := w.importContacts(ctx, b.Contacts); err != nil {
 		return err
 	}
-	defer func() { _ = remove() }()
-	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
-	if err != nil {
+	if _, err := upgrade.Run(ctx, w.db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
 		return err
 	}
-	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
-	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	keys, err := demoKeys(dir)
-	if err != nil {
-		return err
-	}
-	export := filepath.Join(dir, "legacy-crm")
-	if err := examples.Generate(export, b.Contacts, examples.Seed); err != nil {
-		return err
-	}
-	if _, err := importExport(ctx, db, keys, export, filepath.Join(dir, "refused.csv")); err != nil {
-		return err
-	}
-	if _, err := upgrade.Run(ctx, db, upgrade.Options{Actor: "bench"}, time.Now()); err != nil {
-		return err
-	}
-	campaign, err := keepSample(ctx, db)
+	campaign, err := keepSample(ctx, w.db)
 	if err != nil {
 		return err
 	}
@@ -84,14 +62,14 @@ func (b *benchPortalCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	site := "http://" + listener.Addr().String()
-	portal, err := newPortal(db, keys, settings.Public{URL: site}, nil, c)
+	portal, err := newPortal(w.db, w.keys, settings.Public{URL: site}, nil, c)
 	if err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.Go(func() error { return web.ServeListener(serving, listener, portal, c.log) })
-	f, err := b.withdraw(ctx, db, keys, site, int64(campaign))
+	f, err := b.withdraw(ctx, w.db, w.keys, site, int64(campaign))
 	stop()
 	if err := errors.Join(err, group.Wait()); err != nil {
 		return err

@@ -54,32 +54,17 @@ type sendFigures struct {
 
 // Run sends a campaign into Postfix's sink, from launch to finished, and holds
 // it against what Postfix's own source sends into the same sink.
-func (b *benchSendCommand) Run(ctx context.Context, c *console) (err error) {
-	dir, remove, err := embedded.TemporaryFolder()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = remove() }()
-	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Durable: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pg.Stop(context.WithoutCancel(ctx)) }()
-	rd, err := embedded.StartRedis(ctx, embedded.RedisOptions{Dir: filepath.Join(dir, "redis")})
+func (b *benchSendCommand) Run(ctx context.Context, c *console) error {
+	return withWorkbench(ctx, "", c, func(w workbench) error { return b.measure(ctx, w, c) })
+}
+
+func (b *benchSendCommand) measure(ctx context.Context, w workbench, c *console) error {
+	rd, err := embedded.StartRedis(ctx, embedded.RedisOptions{Dir: filepath.Join(w.dir, "redis")})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rd.Stop(context.WithoutCancel(ctx)) }()
-	db, err := openDatabase(ctx, settings.Database{URL: pg.URL()}, c)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	keys, err := demoKeys(dir)
-	if err != nil {
-		return err
-	}
-	id, err := b.prepare(ctx, db, keys)
+	id, err := b.prepare(ctx, w.db, w.keys)
 	if err != nil {
 		return err
 	}
@@ -101,21 +86,21 @@ func (b *benchSendCommand) Run(ctx context.Context, c *console) (err error) {
 	} else if f.LimitPerSec, err = b.yardstick(ctx, sink); err != nil {
 		return err
 	}
-	secret, err := os.ReadFile(filepath.Join(dir, "secret-keys"))
+	secret, err := os.ReadFile(filepath.Join(w.dir, "secret-keys"))
 	if err != nil {
 		return err
 	}
-	environment := append(os.Environ(), "JATAK_DATABASE_URL="+pg.URL(), "JATAK_REDIS_URL="+rd.URL(), "JATAK_SECRET_KEYS="+string(secret),
+	environment := append(os.Environ(), "JATAK_DATABASE_URL="+w.url, "JATAK_REDIS_URL="+rd.URL(), "JATAK_SECRET_KEYS="+string(secret),
 		"JATAK_PUBLIC_URL=https://mail.jatak.example", "JATAK_UNSUBSCRIBE_MAILBOX=unsubscribe@jatak.example", "JATAK_LOG_LEVEL=warn",
 		fmt.Sprintf("JATAK_SMTP_URLS=smtp://%s?max_conns=%d", sink, b.Connections))
 	if b.DKIM {
-		file := filepath.Join(dir, "dkim.pem")
+		file := filepath.Join(w.dir, "dkim.pem")
 		if err := (&dkimKeygenCommand{Domain: "jatak.example", Selector: "bench", File: file, Type: "rsa"}).Run(ctx, &console{out: c.err, err: c.err, log: c.log}); err != nil {
 			return err
 		}
 		environment = append(environment, "JATAK_DKIM_KEYS=jatak.example:bench:"+file)
 	}
-	if err := b.send(ctx, c, db, rd.URL(), id, environment, &f); err != nil {
+	if err := b.send(ctx, c, w.db, rd.URL(), id, environment, &f); err != nil {
 		return err
 	}
 	if b.JSON {

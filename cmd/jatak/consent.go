@@ -451,8 +451,16 @@ func (l *typeListCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	chosen, err := db.CountChoices(ctx)
+	if err != nil {
+		return err
+	}
 	for _, t := range types {
-		if err := writeJSON(c.out, t); err != nil {
+		line := struct {
+			contact.SubscriptionType
+			ChosenBy int64 `json:"chosen_by"` // contacts with a preference for it
+		}{t, chosen[t.Key]}
+		if err := writeJSON(c.out, line); err != nil {
 			return err
 		}
 	}

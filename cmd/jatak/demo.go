@@ -279,7 +279,7 @@ func (s *demo) serve(ctx context.Context, listen string, c *console) error {
 	}
 	s.consoleAt = "http://" + staffSite.Addr().String()
 	working, stop := context.WithCancel(ctx)
-	staffPages, stopStaff, err := newConsole(working, s.db, settings.Public{ConsoleURL: s.consoleAt}, &console{out: c.out, err: io.Discard, log: c.log})
+	staffPages, stopStaff, err := newConsole(working, s.db, settings.Public{ConsoleURL: s.consoleAt}, net.DefaultResolver, &console{out: c.out, err: io.Discard, log: c.log})
 	if err != nil {
 		stop()
 		return errors.Join(err, pages.Close(), inbox.Close(), staffSite.Close())

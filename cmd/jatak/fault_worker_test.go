@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,12 +53,12 @@ func TestFaultAllWorkersKilled(t *testing.T) {
 // is planned once.
 func TestFaultPlanInterrupted(t *testing.T) {
 	t.Parallel()
-	const contacts, kills = 6000, 5
-	// The relay takes nobody meanwhile: only planning goes on.
-	var open atomic.Bool
+	const contacts, kills = 6000, 3
+	// The relay greets nobody meanwhile: only planning goes on.
+	gate := make(chan struct{})
 	i := install(t, contacts, func(at, _ string) *mailertest.Do {
-		if at == "CONNECT" && !open.Load() {
-			return &mailertest.Do{Reply: "421 4.3.2 not yet"}
+		if at == "CONNECT" {
+			return &mailertest.Do{Wait: gate}
 		}
 		return nil
 	})
@@ -78,7 +77,7 @@ func TestFaultPlanInterrupted(t *testing.T) {
 	if planned.Audience != contacts {
 		t.Errorf("%d people were planned, want %d", planned.Audience, contacts)
 	}
-	open.Store(true)
+	close(gate)
 	i.sentToAll(id, contacts, kills*testWindow)
 	says(t, "campaign planned", workers...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/preferences"
 	"github.com/jatak-mail/jatak/internal/queue"
+	"github.com/jatak-mail/jatak/internal/senderdomain"
 	"github.com/jatak-mail/jatak/internal/settings"
 	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
@@ -86,7 +86,7 @@ func newPortal(db *postgres.DB, keys *managelink.Keyring, public settings.Public
 // newConsole returns the staff's site, which works until the context ends, and
 // what stops the work that it has begun. As long as there is no user, it logs a
 // link by which somebody becomes the first administrator.
-func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c *console) (h http.Handler, stop func(), err error) {
+func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, names senderdomain.Resolver, c *console) (h http.Handler, stop func(), err error) {
 	words, err := templates.New()
 	if err != nil {
 		return nil, nil, fmt.Errorf("templates: %w", err)
@@ -98,7 +98,7 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, c 
 	runner := newUpgradeRunner(ctx, db, c.log)
 	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
 		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
-		Resolver: net.DefaultResolver, Upgrades: runner, Starters: starters, Until: ctx})
+		Resolver: names, Upgrades: runner, Starters: starters, Until: ctx})
 	if err != nil {
 		return nil, nil, err
 	}

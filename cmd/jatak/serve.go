@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"runtime/debug"
 	"runtime/pprof"
@@ -56,7 +57,7 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return web.Serve(ctx, s.Public.Listen, portal, c.log)
 	})
 	if s.Public.ConsoleListen != "" {
-		handler, stop, err := newConsole(ctx, db, s.Public, c)
+		handler, stop, err := newConsole(ctx, db, s.Public, net.DefaultResolver, c)
 		if err != nil {
 			return err
 		}

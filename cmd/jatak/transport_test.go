@@ -38,7 +38,7 @@ func published(t *testing.T, line string) (name, record string) {
 // implementation finds good by the records that keygen has printed.
 func TestMailsLeaveEncryptedLoggedInAndSigned(t *testing.T) {
 	t.Parallel()
-	const contacts = 2
+	const contacts = 1
 	i := install(t, contacts, nil)
 	verify := []string{"../../internal/mailer/testdata/verify.py"}
 	var keys []string

@@ -77,15 +77,16 @@ func (s *Slice) Add(o Slice) {
 	s.Blocked += o.Blocked
 }
 
-// Breakdown is the books in parts.
-type Breakdown struct {
+// Account is the whole of a campaign's books.
+type Account struct {
 	Report
 	Hours     []Hour  // those in which something happened, the first first
 	Domains   []Slice // the largest; see Others
 	Others    Slice   // all other domains together, without a name
 	Languages []Slice
-	Withdrawn int64
-	Lifted    int64 // who got past the gate by an override
+	Failures  []Trouble // why mails failed: by reply code, the newest first
+	Withdrawn int64     // by this campaign's mails, until now
+	Lifted    int64     // who got past the gate by an override
 }
 
 // BookingFilter picks people of a campaign's books. Zero fields pick all.

@@ -77,7 +77,7 @@ func (o *office) open() *tab {
 		t.Fatal(err)
 	}
 	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		URL: "http://console.example", Resolver: deaf{}, Upgrades: o})
+		URL: "http://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

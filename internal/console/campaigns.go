@@ -30,9 +30,15 @@ type campaignStore interface {
 	Progress(ctx context.Context, id campaign.ID, now time.Time) (campaign.Progress, error)
 	Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
 	Failures(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
-	Breakdown(ctx context.Context, id campaign.ID) (campaign.Breakdown, error)
+	// Account is kept once the campaign has ended; KeptAccounts are those.
+	Account(ctx context.Context, id campaign.ID, now time.Time) (campaign.Account, error)
+	KeptAccounts(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Account, error)
 	Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]int64, error)
-	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error]
+	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error]
+	// BookedPage walks for about as long as it may; more says that it has not come
+	// to the end.
+	BookedPage(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int, patience time.Duration) (
+		list []campaign.BookedPerson, next campaign.Position, more bool, err error)
 	NoteExport(ctx context.Context, id campaign.ID, actor, what string, now time.Time) error
 	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
 	ContactsOnFile(ctx context.Context) (int64, error)
@@ -71,10 +77,6 @@ func (s *site) campaignRoutes() []route {
 
 // mostListed is how many campaigns a page of the list shows.
 const mostListed = 25
-
-// patience is how long a page waits for what is found out in the background before
-// it comes without.
-const patience = 150 * time.Millisecond
 
 // stateGroups are the filters of the list.
 func stateGroups() []stateGroup {
@@ -185,12 +187,16 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 // fillRows adds the books to a list. Those that are not counted yet are asked for
 // again by the page.
 func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
-	until := time.Now().Add(patience)
+	kept, err := s.Store.KeptAccounts(r.Context(), idsOf(list))
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(s.Patience)
 	for _, c := range list {
 		row := campaignRow{Summary: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), When: c.Created, HasBooks: !c.Launched.IsZero()}
 		if row.HasBooks {
 			row.When = c.Launched
-			books, known, err := s.booksOf(c.ID, c.State, c.Finished, time.Until(until))
+			books, known, err := s.booksOf(c, kept, time.Until(until))
 			if err != nil {
 				return err
 			}
@@ -211,15 +217,25 @@ func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) e
 	return nil
 }
 
-// booksOf returns a campaign's books: those of an ended one as they were within
-// the last minute.
-func (s *site) booksOf(id campaign.ID, state campaign.State, finished time.Time, wait time.Duration) (books campaign.Report, known bool, err error) {
-	life := 2 * time.Second
-	if state.Ended() {
-		life = time.Minute
+func idsOf(list []campaign.Summary) (ids []campaign.ID) {
+	for _, c := range list {
+		ids = append(ids, c.ID)
 	}
-	key := fmt.Sprintf("books %d %s %d", id, state, finished.Unix())
-	j := s.books.get(key, life, max(wait, time.Millisecond), time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.Store.Books(ctx, id) })
+	return ids
+}
+
+// booksOf returns a campaign's books: those that are kept, or else those of the
+// last seconds, if they are found out in time.
+func (s *site) booksOf(c campaign.Summary, kept map[campaign.ID]campaign.Account, wait time.Duration) (books campaign.Report, known bool, err error) {
+	if a, ok := kept[c.ID]; ok {
+		return a.Report, true, nil
+	}
+	if c.State.Ended() {
+		a, known, err := s.accountOf(c.ID, c.State, c.Finished, wait)
+		return a.Report, known, err
+	}
+	key := fmt.Sprintf("books %d %s", c.ID, c.State)
+	j := s.books.get(key, 2*time.Second, max(wait, time.Millisecond), time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.Store.Books(ctx, c.ID) })
 	return result[campaign.Report](j)
 }
 
@@ -308,12 +324,13 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 		s.show(w, r, status, "campaign", "campaigns", problem, p)
 		return
 	}
-	m, err := s.moment(c)
+	m, ready, err := s.moment(c)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	p.Live = s.livePage(r, m)
+	p.Live.Counting = !ready
 	s.show(w, r, status, "campaign", "campaigns", problem, p)
 }
 
@@ -323,6 +340,7 @@ type livePage struct {
 	Kind      string // of the state's badge
 	Paused    string // by whom or why
 	Under     bool   // under way: it may still change by itself
+	Counting  bool   // the books are not known yet: the page is told of them
 	Done      int64  // those of the audience who have an outcome
 	Open      int64
 	Books     campaign.Progress

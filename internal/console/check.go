@@ -209,7 +209,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 	}
 	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content),
 		Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
-	j, err := s.gateOf(r, c, gateLife, patience)
+	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -393,7 +393,7 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
 		return
 	}
-	j, err := s.gateOf(r, c, launchLife, patience)
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return

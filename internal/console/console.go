@@ -42,6 +42,9 @@ type Options struct {
 	Upgrades       Upgrader
 	// Starters are mails to begin a campaign or template with; there may be none.
 	Starters []campaign.Content
+	// Patience is how long a page waits for what is found out in the background
+	// before it comes without; 0: 150 ms.
+	Patience time.Duration
 	// Until ends when the site does: what goes on in the background stops. It may
 	// be nil: then the program's end is the site's.
 	Until context.Context
@@ -51,6 +54,7 @@ type site struct {
 	Options
 	web   web.Site
 	books *works // of campaigns
+	count *works // of people
 	gates *works // gate reports: those of a million people take much room
 	live  *watches
 	lints lints // of templates
@@ -105,7 +109,8 @@ func New(o Options) (http.Handler, error) {
 		o.Until = context.Background()
 	}
 	s := &site{Options: o, web: web.Site{Words: o.Templates, Log: o.Log, Scripts: true, MaxBody: mostBody}}
-	s.books, s.gates = newWorks(o.Until, 200), newWorks(o.Until, 6)
+	s.Patience = cmp.Or(o.Patience, 150*time.Millisecond)
+	s.books, s.count, s.gates = newWorks(o.Until, 200), newWorks(o.Until, 100), newWorks(o.Until, 6)
 	s.live = newWatches(o.Until, o.Store, o.Now)
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
@@ -174,8 +179,9 @@ func (s *site) guarded(to route) http.Handler {
 }
 
 // readable parses a form, and answers when it is larger than the route takes or
-// holds what is no text. A route that bounds its body itself says so itself.
-func (s *site) readable(w http.ResponseWriter, r *http.Request, bounded bool) bool {
+// holds what is no text. A route with a bound of its own says so itself, beside
+// what was written.
+func (s *site) readable(w http.ResponseWriter, r *http.Request, own bool) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if r.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
 		return true
@@ -183,8 +189,10 @@ func (s *site) readable(w http.ResponseWriter, r *http.Request, bounded bool) bo
 	err := r.ParseForm()
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large) && bounded:
-		r.Form, r.PostForm = nil, nil // whoever parses again meets the error again
+	case own:
+		if err != nil {
+			r.Form, r.PostForm = nil, nil // whoever parses again meets the error again
+		}
 		return true
 	case errors.As(err, &large):
 		s.message(w, r, http.StatusRequestEntityTooLarge, "console.large")

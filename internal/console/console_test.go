@@ -29,6 +29,10 @@ const (
 	nasty    = `<script>alert("x")</script>`
 )
 
+// patience is how long pages of tests wait for what is found out beside them: as
+// long as a machine that is busy may need.
+const patience = 20 * time.Second
+
 // office is a console over a real database, with one campaign and two contacts.
 type office struct {
 	t       *testing.T
@@ -48,7 +52,7 @@ func newOffice(t *testing.T) *office {
 	}
 	o.handler, err = console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(),
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true,
-		URL: "https://console.example", Resolver: deaf{}, Upgrades: o})
+		URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

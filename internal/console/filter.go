@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 // audienceStore is what the filter builder and the saved audiences ask for.
 type audienceStore interface {
 	CountContacts(ctx context.Context, s contact.Selection) (int64, error)
+	// EstimateContacts counts about as many, from a sample.
+	EstimateContacts(ctx context.Context, s contact.Selection) (int64, error)
 	WordsInUse(ctx context.Context) (contact.Words, error)
 	SavedAudiences(ctx context.Context) ([]contact.SavedAudience, error)
 	// SaveAudience keeps an audience under its name, in the place of one that has
@@ -51,6 +54,7 @@ type filterView struct {
 	Several, More             bool
 	Wrong, Pending, Everybody bool
 	Count                     int64
+	About                     bool // the count is an estimate, while it is being counted
 }
 
 type filterGroup struct {
@@ -182,9 +186,31 @@ func (s *site) filterView(r *http.Request, f *contact.Filter, counted bool) (v f
 	case !counted:
 		v.Pending = true
 	default:
-		v.Count, err = s.Store.CountContacts(r.Context(), contact.Selection{Filter: told(*f)})
+		v.Count, v.About, err = s.countPeople(r, contact.Selection{Filter: told(*f)})
 	}
 	return v, err
+}
+
+// countLife is how long a count is shown.
+const countLife = 10 * time.Second
+
+// countPeople counts whom a selection picks. Where that takes long it estimates,
+// and goes on counting for whoever asks again.
+func (s *site) countPeople(r *http.Request, of contact.Selection) (n int64, about bool, err error) {
+	same := of
+	same.ExpiresBefore = of.ExpiresBefore.Truncate(time.Minute) // it moves with the clock
+	key, err := json.Marshal(same)
+	if err != nil {
+		return 0, false, err
+	}
+	now := time.Now()
+	// Estimating takes its time, too.
+	j := s.count.get(string(key), countLife, s.Patience/2, now, func(ctx context.Context, _ *work) (any, error) { return s.Store.CountContacts(ctx, of) })
+	if n, ready, err := result[int64](j); err != nil || ready && now.Sub(j.started) < countLife {
+		return n, false, err
+	}
+	n, err = s.Store.EstimateContacts(r.Context(), of)
+	return n, true, err
 }
 
 func (s *site) matches(r *http.Request, selected contact.Match) (list []option) {
@@ -264,20 +290,21 @@ func termOptions(terms []contact.Word, lang string) []option {
 }
 
 func (s *site) campaignOptions(r *http.Request) ([]option, error) {
-	all, err := s.Store.Campaigns(r.Context())
+	all, err := s.Store.ListCampaigns(r.Context(), campaign.ListFilter{Limit: mostCampaignsOffered, States: []campaign.State{
+		campaign.StatePlanning, campaign.StateSending, campaign.StatePaused, campaign.StateFinished, campaign.StateCancelled}})
 	if err != nil {
 		return nil, err
 	}
 	list := []option{}
 	for _, c := range all {
-		if !c.Launched.IsZero() && len(list) < mostCampaignsOffered {
+		if !c.Launched.IsZero() {
 			list = append(list, option{Value: fmt.Sprint(c.ID), Text: s.campaignLabel(r, c)})
 		}
 	}
 	return list, nil
 }
 
-func (s *site) campaignLabel(r *http.Request, c campaign.Campaign) string {
+func (s *site) campaignLabel(r *http.Request, c campaign.Summary) string {
 	return c.Name + " · " + s.when(r, c.Launched)
 }
 
@@ -334,7 +361,7 @@ func (s *site) filterCount(w http.ResponseWriter, r *http.Request) {
 		of.Audience.Filter = told(f)
 		view.Everybody = of.Audience == campaign.Audience{}
 		var err error
-		if view.Count, err = s.Store.CountContacts(r.Context(), of.Audience.Selection(s.Now())); err != nil {
+		if view.Count, view.About, err = s.countPeople(r, of.Audience.Selection(s.Now())); err != nil {
 			s.fail(w, r, err)
 			return
 		}

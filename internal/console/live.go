@@ -89,8 +89,6 @@ const (
 	// troubleBeat is how often replies are looked at.
 	troubleBeat = 5 * time.Second
 	mostTrouble = 8
-	// longestMoment is how long a page waits for the books.
-	longestMoment = 20 * time.Second
 )
 
 // look looks at a campaign until nobody watches it. An error is passed over: the
@@ -120,6 +118,11 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 	m = &moment{At: w.now()}
 	if m.Campaign, err = w.store.Campaign(ctx, id); err != nil {
 		return nil, err
+	}
+	if m.Campaign.State.Ended() {
+		a, err := w.store.Account(ctx, id, m.At)
+		m.Books.Report, m.Withdrawn, m.Failures = a.Report, a.Withdrawn, a.Failures[:min(len(a.Failures), mostTrouble)]
+		return m, err
 	}
 	if m.Books, err = w.store.Progress(ctx, id, m.At); err != nil {
 		return nil, err
@@ -161,28 +164,26 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 }
 
 // moment returns how a campaign stands: what those who watch it see, if that is
-// fresh, or else what a look for all who ask at this moment finds.
-func (s *site) moment(c campaign.Campaign) (*moment, error) {
+// fresh, or else what a look for all who ask at this moment finds. Where that
+// takes long, it is not ready, and says nothing of the books.
+func (s *site) moment(c campaign.Campaign) (m *moment, ready bool, err error) {
 	if m, _ := s.live.newest(c.ID); m != nil && m.Campaign.State == c.State && s.Now().Sub(m.At) < beat {
-		return m, nil
+		return m, true, nil
 	}
 	life := beat
 	if c.State.Ended() {
 		life = reportLife
 	}
 	key := fmt.Sprintf("moment %d %s %d", c.ID, c.State, c.Finished.Unix())
-	j := s.books.get(key, life, longestMoment, time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.live.moment(ctx, c.ID, nil) })
-	m, ok, err := result[*moment](j)
-	switch {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return nil, fmt.Errorf("campaign %d: the books are not read within %s", c.ID, longestMoment)
+	j := s.books.get(key, life, s.Patience, time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.live.moment(ctx, c.ID, nil) })
+	found, ready, err := result[*moment](j)
+	if err != nil || !ready {
+		return &moment{At: s.Now(), Campaign: c}, false, err
 	}
 	// What was changed just now shows at once.
-	now := *m
+	now := *found
 	now.Campaign = c
-	return &now, nil
+	return &now, true, nil
 }
 
 // news is what a page of a campaign under way is told: parts of it by their id,
@@ -211,6 +212,9 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	if control.Flush() != nil { // it is open at once; the first news may take a while
+		return
+	}
 	leave := s.live.join(c.ID)
 	defer leave()
 	told := map[string]string{}

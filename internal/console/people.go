@@ -34,6 +34,7 @@ type peoplePage struct {
 	Ledger   bool // they are of the books, with what became of their mail
 	Ready    bool
 	Next     string
+	Further  bool   // fewer than a page were found so far: Next looks on
 	First    string // the first page, when this is none
 	Download string
 	Contacts bool // the user may open them
@@ -84,7 +85,7 @@ func (s *site) people(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if next != "" {
-		p.Next = link("people", next)
+		p.Next, p.Further = link("people", next), len(rows) < mostPeople
 	}
 	s.show(w, r, http.StatusOK, "people", "campaigns", "", p)
 }
@@ -144,17 +145,21 @@ func (s *site) booked(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 			position = campaign.Position{} // nobody wrote this link: from the start
 		}
 	}
-	for person, err := range s.Store.BookedPeople(r.Context(), c.ID, f, position, mostPeople+1) {
-		if err != nil {
-			return nil, "", err
-		}
-		if len(rows) == mostPeople {
-			last := rows[len(rows)-1].Position
-			return rows, fmt.Sprintf("%d.%d", last.Batch, last.Contact), nil
-		}
+	list, reached, more, err := s.Store.BookedPage(r.Context(), c.ID, f, position, mostPeople+1, s.Patience)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(list) > mostPeople {
+		list = list[:mostPeople]
+		reached = list[mostPeople-1].Position
+	}
+	for _, person := range list {
 		rows = append(rows, s.personRow(r, person))
 	}
-	return rows, "", nil
+	if more {
+		next = fmt.Sprintf("%d.%d", reached.Batch, reached.Contact)
+	}
+	return rows, next, nil
 }
 
 func (s *site) personRow(r *http.Request, person campaign.BookedPerson) personRow {
@@ -191,7 +196,7 @@ func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 }
 
 func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
-	j, err := s.gateOf(r, c, launchLife, patience)
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -246,6 +251,8 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 		head[i] = s.text(r, key)
 	}
 	out.row(head...)
+	out.w.Flush() // it begins at once, however long the first is looked for
+	_ = http.NewResponseController(w).Flush()
 	if err := s.writePeople(r, out, c, f, ledger, judged); err != nil {
 		// Half a file has left: the connection breaks, so that it is not taken for a
 		// whole one.
@@ -266,7 +273,7 @@ func (s *site) writePeople(r *http.Request, out *sheet, c campaign.Campaign, f c
 		}
 		return out.end(r.Context())
 	}
-	for person, err := range s.Store.BookedPeople(r.Context(), c.ID, f, campaign.Position{}, 0) {
+	for person, err := range s.Store.BookedPeople(r.Context(), c.ID, f) {
 		if err != nil {
 			return err
 		}

@@ -60,10 +60,15 @@ const (
 	mostCompared   = 6
 )
 
-// parts is a breakdown with the replies that failures got.
-type parts struct {
-	campaign.Breakdown
-	Failures []campaign.Trouble
+// accountOf returns a campaign's account, if it is found out in time.
+func (s *site) accountOf(id campaign.ID, state campaign.State, finished time.Time, wait time.Duration) (a campaign.Account, ready bool, err error) {
+	life := liveReportLife
+	if state.Ended() {
+		life = reportLife
+	}
+	key := fmt.Sprintf("account %d %s %d", id, state, finished.Unix())
+	j := s.books.get(key, life, max(wait, time.Millisecond), time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.Store.Account(ctx, id, s.Now()) })
+	return result[campaign.Account](j)
 }
 
 func (s *site) report(w http.ResponseWriter, r *http.Request) {
@@ -75,20 +80,8 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check", c.ID))
 		return
 	}
-	life := liveReportLife
-	if c.State.Ended() {
-		life = reportLife
-	}
-	key := fmt.Sprintf("parts %d %s %d", c.ID, c.State, c.Finished.Unix())
-	j := s.books.get(key, life, patience, time.Now(), func(ctx context.Context, _ *work) (any, error) {
-		b, err := s.Store.Breakdown(ctx, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		failures, err := s.Store.Failures(ctx, c.ID, 20)
-		return parts{b, failures}, err
-	})
-	found, ready, err := result[parts](j)
+	until := time.Now().Add(s.Patience)
+	found, ready, err := s.accountOf(c.ID, c.State, c.Finished, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -96,7 +89,7 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 	p := reportPage{Campaign: c, Kind: kindOf(c.State), Ready: ready}
 	if ready {
 		s.fillReport(r, &p, found)
-		if p.Others, err = s.compare(r, c, found); err != nil {
+		if p.Others, err = s.compare(r, c, found, time.Until(until)); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -109,7 +102,7 @@ func (s *site) report(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "report", "campaigns", "", p)
 }
 
-func (s *site) fillReport(r *http.Request, p *reportPage, found parts) {
+func (s *site) fillReport(r *http.Request, p *reportPage, found campaign.Account) {
 	lang, zone := s.lang(r), zoneOf(r)
 	p.Books, p.Withdrawn, p.Balanced = found.Report, found.Withdrawn, found.Balanced() == nil
 	p.Mailed = p.Books.Audience - p.Books.BlockedTotal()
@@ -162,7 +155,7 @@ func (s *site) part(r *http.Request, id campaign.ID, of campaign.Slice, filter u
 }
 
 // compare puts a campaign beside those launched before it.
-func (s *site) compare(r *http.Request, c campaign.Campaign, own parts) (list []comparison, err error) {
+func (s *site) compare(r *http.Request, c campaign.Campaign, own campaign.Account, wait time.Duration) (list []comparison, err error) {
 	all, err := s.Store.ListCampaigns(r.Context(), campaign.ListFilter{Limit: 100, States: []campaign.State{
 		campaign.StatePlanning, campaign.StateSending, campaign.StatePaused, campaign.StateFinished, campaign.StateCancelled}})
 	if err != nil {
@@ -171,19 +164,20 @@ func (s *site) compare(r *http.Request, c campaign.Campaign, own parts) (list []
 	all = slices.DeleteFunc(all, func(o campaign.Summary) bool { return o.Launched.IsZero() || o.Launched.After(c.Launched) })
 	slices.SortStableFunc(all, func(a, b campaign.Summary) int { return b.Launched.Compare(a.Launched) })
 	all = all[:min(len(all), mostCompared)]
-	var ids []campaign.ID
-	for _, o := range all {
-		ids = append(ids, o.ID)
+	ids := idsOf(all)
+	kept, err := s.Store.KeptAccounts(r.Context(), ids)
+	if err != nil {
+		return nil, err
 	}
 	withdrawn, err := s.Store.Withdrawals(r.Context(), ids)
 	if err != nil {
 		return nil, err
 	}
-	until := time.Now().Add(100 * time.Millisecond)
+	until := time.Now().Add(wait)
 	for _, o := range all {
 		books, known := own.Report, true
 		if o.ID != c.ID {
-			if books, known, err = s.booksOf(o.ID, o.State, o.Finished, time.Until(until)); err != nil {
+			if books, known, err = s.booksOf(o, kept, time.Until(until)); err != nil {
 				return nil, err
 			}
 		}

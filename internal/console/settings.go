@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"slices"
@@ -303,10 +304,14 @@ type effectReason struct {
 }
 
 type effectPage struct {
-	To   string
-	Rows []effectRow
-	Held int64 // who would be blocked that now are not
+	To      string
+	Rows    []effectRow
+	Held    int64 // who would be blocked that now are not
+	Pending bool  // it is being counted
 }
+
+// effectLife is how long what was counted is shown.
+const effectLife = 30 * time.Second
 
 // privacyEffect counts what switching E-marketing privacy would do to the
 // campaigns under way: the gate is asked about each who is still to be mailed.
@@ -316,24 +321,22 @@ func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 		s.gone(w, r)
 		return
 	}
-	now := s.Now()
-	policy, err := s.Store.Policy(r.Context(), now)
+	policy, err := s.Store.Policy(r.Context(), s.Now())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	underway, err := s.Store.Underway(r.Context())
+	lang, on := s.lang(r), p.To == "on"
+	j := s.books.get(fmt.Sprintf("effect %s %s %d", p.To, lang, policy.Version), effectLife, s.Patience, time.Now(), func(ctx context.Context, _ *work) (any, error) {
+		return s.effects(ctx, lang, policy, on)
+	})
+	rows, ready, err := result[[]effectRow](j)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	for _, c := range underway {
-		row, err := s.effect(r, c, policy, now, p.To == "on")
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		p.Rows = append(p.Rows, row)
+	p.Rows, p.Pending = rows, !ready
+	for _, row := range rows {
 		p.Held += max(0, row.Now-row.Then)
 	}
 	if partial(r) {
@@ -343,13 +346,28 @@ func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "effect", "settings", "", p)
 }
 
-func (s *site) effect(r *http.Request, c campaign.Campaign, policy gating.Policy, now time.Time, on bool) (row effectRow, err error) {
+func (s *site) effects(ctx context.Context, lang string, policy gating.Policy, on bool) (rows []effectRow, err error) {
+	underway, err := s.Store.Underway(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range underway {
+		row, err := s.effect(ctx, lang, c, policy, on)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func (s *site) effect(ctx context.Context, lang string, c campaign.Campaign, policy gating.Policy, on bool) (row effectRow, err error) {
 	row = effectRow{ID: c.ID, Name: c.Name, State: c.State, Planning: c.State != campaign.StateScheduled && c.Planned.IsZero()}
 	policy.Override = c.OverrideReason != ""
 	report := campaign.NewGateReport(c, policy)
-	people := s.Store.Waiting(r.Context(), c.ID, c.Type)
+	people := s.Store.Waiting(ctx, c.ID, c.Type)
 	if c.State == campaign.StateScheduled {
-		people = s.Store.Audience(r.Context(), c.Type, c.Content.Audience.Selection(now))
+		people = s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now))
 	}
 	for person, err := range people {
 		if err != nil {
@@ -368,7 +386,7 @@ func (s *site) effect(r *http.Request, c campaign.Campaign, policy gating.Policy
 	}
 	for _, reason := range gating.Reasons() {
 		if reason.Blocks() && by[reason] > 0 {
-			row.Reasons = append(row.Reasons, effectReason{s.Templates.ReasonText(s.lang(r), reason), by[reason]})
+			row.Reasons = append(row.Reasons, effectReason{s.Templates.ReasonText(lang, reason), by[reason]})
 		}
 	}
 	return row, nil

@@ -21,6 +21,8 @@ type vocabularyStore interface {
 	RenameTerm(ctx context.Context, v contact.Vocabulary, key string, names map[string]string, actor string, now time.Time) error
 	RetireTerm(ctx context.Context, v contact.Vocabulary, key, actor string, now time.Time) error
 	Types(ctx context.Context) ([]contact.SubscriptionType, error)
+	// CountChoices counts the contacts with a preference for each type.
+	CountChoices(ctx context.Context) (map[string]int64, error)
 	CreateType(ctx context.Context, t contact.NewType, actor string, now time.Time) error
 	RenameType(ctx context.Context, t contact.NewType, actor string, now time.Time) error
 	RetireType(ctx context.Context, key, actor string, now time.Time) error
@@ -124,8 +126,9 @@ func keyOf(name string) string {
 }
 
 type typesPage struct {
-	Types   []named
-	Retired []named
+	Types    []named
+	Retired  []named
+	Counting bool // who has chosen them is not known yet
 }
 
 func (s *site) types(w http.ResponseWriter, r *http.Request) { s.showTypes(w, r, http.StatusOK, "") }
@@ -136,10 +139,16 @@ func (s *site) showTypes(w http.ResponseWriter, r *http.Request, status int, pro
 		s.fail(w, r, err)
 		return
 	}
-	var p typesPage
+	j := s.count.get("choices", countLife, s.Patience, time.Now(), func(ctx context.Context, _ *work) (any, error) { return s.Store.CountChoices(ctx) })
+	chosen, ready, err := result[map[string]int64](j)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p := typesPage{Counting: !ready}
 	for _, t := range list {
 		n := s.named(r, t.Key, t.Names)
-		n.ChosenBy, n.Retired = t.ChosenBy, t.Retired
+		n.ChosenBy, n.Retired = chosen[t.Key], t.Retired
 		if t.Retired {
 			p.Retired = append(p.Retired, n)
 			continue

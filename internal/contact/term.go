@@ -26,11 +26,10 @@ type Term struct {
 
 // SubscriptionType is a kind of mailing as it is kept.
 type SubscriptionType struct {
-	Key      string            `json:"key"`
-	Names    map[string]string `json:"names"` // by language
-	Created  time.Time         `json:"created"`
-	Retired  bool              `json:"retired"`
-	ChosenBy int64             `json:"chosen_by"` // contacts with a preference for it
+	Key     string            `json:"key"`
+	Names   map[string]string `json:"names"` // by language
+	Created time.Time         `json:"created"`
+	Retired bool              `json:"retired"`
 }
 
 // SettingChange is what a setting was set to, by whom and when.

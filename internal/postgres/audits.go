@@ -15,10 +15,10 @@ import (
 // alike.
 func auditLogs() []string {
 	return []string{
-		`SELECT at, id, actor, action, coalesce(contact_id, 0) AS contact, coalesce(campaign_id, 0) AS campaign, detail FROM audit`,
-		`SELECT at, version AS id, actor, 'settings set' AS action, 0::bigint AS contact, 0::bigint AS campaign, name || ' = ' || value AS detail FROM setting_change`,
-		`SELECT at, version AS id, actor, 'wording set' AS action, 0::bigint AS contact, 0::bigint AS campaign, purpose || ' ' || language AS detail FROM wording_version`,
-		`SELECT at, id, actor, 'consent change' AS action, 0::bigint AS contact, 0::bigint AS campaign, id || ': ' || purpose || ' → ' || to_basis AS detail FROM bulk_change`,
+		`SELECT at, id, actor, action, contact_id AS contact, campaign_id AS campaign, detail FROM audit`,
+		`SELECT at, version AS id, actor, 'settings set' AS action, NULL::bigint AS contact, NULL::bigint AS campaign, name || ' = ' || value AS detail FROM setting_change`,
+		`SELECT at, version AS id, actor, 'wording set' AS action, NULL::bigint AS contact, NULL::bigint AS campaign, purpose || ' ' || language AS detail FROM wording_version`,
+		`SELECT at, id, actor, 'consent change' AS action, NULL::bigint AS contact, NULL::bigint AS campaign, id || ': ' || purpose || ' → ' || to_basis AS detail FROM bulk_change`,
 	}
 }
 
@@ -62,7 +62,7 @@ func (db *DB) AuditLog(ctx context.Context, f staff.Filter) ([]staff.Entry, erro
 	all := auditLogs()
 	for i, log := range all {
 		kind := len(all) - i // at the same moment, the first log's come first
-		logs = append(logs, fmt.Sprintf(`(SELECT at, kind, id, actor, action, contact, campaign, detail FROM (SELECT %d AS kind, l.* FROM (%s) l) k%s
+		logs = append(logs, fmt.Sprintf(`(SELECT at, kind, id, actor, action, coalesce(contact, 0), coalesce(campaign, 0), detail FROM (SELECT %d AS kind, l.* FROM (%s) l) k%s
 			ORDER BY at DESC, id DESC LIMIT $1)`, kind, log, where))
 	}
 	rows, err := db.pool.Query(ctx, strings.Join(logs, " UNION ALL ")+` ORDER BY at DESC, kind DESC, id DESC LIMIT $1`, args...)

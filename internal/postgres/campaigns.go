@@ -154,8 +154,12 @@ func (db *DB) Launch(ctx context.Context, id campaign.ID, override campaign.Over
 // the outcomes from the ledger, both of one moment. While planning goes on, the
 // audience is what is planned so far.
 func (db *DB) Books(ctx context.Context, id campaign.ID) (campaign.Report, error) {
+	return readBooks(ctx, db.pool, id)
+}
+
+func readBooks(ctx context.Context, from asker, id campaign.ID) (campaign.Report, error) {
 	r := campaign.Report{Campaign: id, Blocked: map[gating.Reason]int64{}}
-	rows, err := db.pool.Query(ctx, `
+	rows, err := from.Query(ctx, `
 		SELECT c.audience, coalesce(d.state, ''), coalesce(d.reason, ''), coalesce(d.n, 0)
 		FROM campaign c LEFT JOIN (
 			SELECT state, CASE WHEN state = 'blocked' THEN reason ELSE '' END AS reason, count(*) AS n

@@ -190,6 +190,9 @@ func collect[T any](ctx context.Context, db *DB, to *[]T, scan pgx.RowToFunc[T],
 // imported again, and the consent events, which then belong to nobody.
 func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := holdAccounts(ctx, tx); err != nil {
+			return err
+		}
 		var digest []byte
 		err := tx.QueryRow(ctx, `
 			SELECT address_digest FROM contact WHERE id = $1 AND deleted_at IS NULL FOR UPDATE`, id).Scan(&digest)
@@ -218,6 +221,7 @@ func (db *DB) Erase(ctx context.Context, id contact.ID, actor string, now time.T
 			`DELETE FROM sign_up WHERE contact_id = $1`,
 			`DELETE FROM test_mail WHERE contact_id = $1`,
 			`UPDATE delivery SET reply = NULL, lane = 0 WHERE contact_id = $1`, // relays quote addresses
+			`DELETE FROM campaign_account a USING delivery d WHERE d.contact_id = $1 AND a.campaign_id = d.campaign_id`,
 		} {
 			batch.Queue(statement, id)
 		}

@@ -163,6 +163,9 @@ func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.Deliver
 		if rows == 0 {
 			return nil
 		}
+		if _, err = tx.Exec(ctx, `DELETE FROM campaign_account WHERE campaign_id = $1`, id); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `
 			UPDATE batch b SET closed_at = NULL, rung_at = 'epoch' WHERE campaign_id = $1
 				AND EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'pending')`, id)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,7 +128,7 @@ func (db *DB) Departures(ctx context.Context, id campaign.ID, now time.Time) ([]
 // Deferrals returns where a campaign's mails have to wait: by destination
 // domain, the most first.
 func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
-	return db.troubles(ctx, `
+	return readTroubles(ctx, db.pool, `
 		SELECT `+domainOf+`, coalesce((array_agg(d.code ORDER BY d.changed_at DESC))[1], 0), coalesce((array_agg(d.enhanced ORDER BY d.changed_at DESC))[1], ''),
 			coalesce((array_agg(d.reply ORDER BY d.changed_at DESC))[1], ''), count(*), min(d.next_attempt_at)
 		FROM delivery d JOIN contact c ON c.id = d.contact_id
@@ -135,14 +138,18 @@ func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campai
 // Failures returns why a campaign's mails failed: by reply code, the newest
 // first.
 func (db *DB) Failures(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
-	return db.troubles(ctx, `
+	return readFailures(ctx, db.pool, id, most)
+}
+
+func readFailures(ctx context.Context, from asker, id campaign.ID, most int) ([]campaign.Trouble, error) {
+	return readTroubles(ctx, from, `
 		SELECT '', coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce((array_agg(d.reply ORDER BY d.changed_at DESC))[1], ''),
 			count(*), max(d.changed_at)
 		FROM delivery d WHERE d.campaign_id = $1 AND d.state = 'failed' GROUP BY d.code, d.enhanced ORDER BY 6 DESC LIMIT $2`, id, most)
 }
 
-func (db *DB) troubles(ctx context.Context, query string, args ...any) ([]campaign.Trouble, error) {
-	rows, err := db.pool.Query(ctx, query, args...)
+func readTroubles(ctx context.Context, from asker, query string, args ...any) ([]campaign.Trouble, error) {
+	rows, err := from.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read what went wrong: %w", err)
 	}
@@ -175,146 +182,174 @@ func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.
 	return counts, nil
 }
 
-// mostDomains is how many destination domains a breakdown tells apart.
-const mostDomains = 12
-
-// Breakdown returns a campaign's books in parts, all of one moment.
-func (db *DB) Breakdown(ctx context.Context, id campaign.ID) (b campaign.Breakdown, err error) {
-	if b.Report, err = db.Books(ctx, id); err != nil {
-		return b, err
-	}
-	if b.Hours, err = db.hours(ctx, id); err != nil {
-		return b, fmt.Errorf("read the hours of campaign %d: %w", id, err)
-	}
-	for _, h := range b.Hours {
-		b.Withdrawn += h.Withdrawn
-	}
-	err = db.pool.QueryRow(ctx, `
-		SELECT count(*) FROM campaign c JOIN delivery d ON d.campaign_id = c.id AND d.lifted IS NOT NULL
-		WHERE c.id = $1 AND c.override_reason <> ''`, id).Scan(&b.Lifted)
-	if err != nil {
-		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
-	}
-	rows, err := db.pool.Query(ctx, `
-		SELECT grouping(domain), coalesce(domain, language, ''), sum(n), sum(n) FILTER (WHERE state = 'sent'), sum(n) FILTER (WHERE state = 'failed'),
-			sum(n) FILTER (WHERE state IN ('pending', 'sending', 'deferred')), sum(n) FILTER (WHERE state = 'in_doubt'),
-			sum(n) FILTER (WHERE state = 'cancelled'), sum(n) FILTER (WHERE state = 'blocked')
-		FROM (
-			SELECT `+domainOf+` AS domain, c.language, d.state, count(*) AS n
-			FROM delivery d JOIN contact c ON c.id = d.contact_id WHERE d.campaign_id = $1 GROUP BY 1, 2, 3) part
-		GROUP BY GROUPING SETS ((domain), (language)) ORDER BY 1, 3 DESC, 2`, id)
-	if err != nil {
-		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
-	}
-	var byLanguage int
-	var s campaign.Slice
-	var sent, failed, open, doubt, cancelled, blocked *int64
-	_, err = pgx.ForEachRow(rows, []any{&byLanguage, &s.Name, &s.All, &sent, &failed, &open, &doubt, &cancelled, &blocked}, func() error {
-		s.Sent, s.Failed, s.Open, s.InDoubt, s.Cancelled, s.Blocked = orNone(sent), orNone(failed), orNone(open), orNone(doubt), orNone(cancelled), orNone(blocked)
-		switch {
-		case byLanguage == 1:
-			b.Languages = append(b.Languages, s)
-		case len(b.Domains) < mostDomains:
-			b.Domains = append(b.Domains, s)
-		default:
-			b.Others.Add(s)
-		}
-		return nil
-	})
-	if err != nil {
-		return b, fmt.Errorf("read the parts of campaign %d: %w", id, err)
-	}
-	return b, nil
+// booking is a look for people in a campaign's books.
+type booking struct {
+	args []any  // the campaign, and the values of the conditions
+	rows string // conditions on a row d of the books
+	who  string // conditions on a contact c
+	few  bool   // it finds people by themselves, and does not walk the books
 }
 
-func orNone(n *int64) int64 {
-	if n == nil {
-		return 0
-	}
-	return *n
-}
-
-func (db *DB) hours(ctx context.Context, id campaign.ID) ([]campaign.Hour, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT coalesce(d.hour, w.hour), coalesce(d.sent, 0), coalesce(d.failed, 0), coalesce(w.n, 0)
-		FROM (
-			SELECT date_trunc('hour', changed_at) AS hour, count(*) FILTER (WHERE state = 'sent') AS sent, count(*) FILTER (WHERE state = 'failed') AS failed
-			FROM delivery WHERE campaign_id = $1 AND state IN ('sent', 'failed') GROUP BY 1) d
-		FULL JOIN (
-			SELECT date_trunc('hour', at) AS hour, count(*) AS n
-			FROM consent_event WHERE campaign_id = $1 AND to_basis = 'withdrawn' GROUP BY 1) w ON w.hour = d.hour
-		ORDER BY 1`, id)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h campaign.Hour, err error) {
-		return h, row.Scan(&h.At, &h.Sent, &h.Failed, &h.Withdrawn)
-	})
-}
-
-// BookedPeople streams people of a campaign's books with what became of their
-// mail, in the order of planning, after a position; most 0 is all of them.
-func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int) iter.Seq2[campaign.BookedPerson, error] {
-	args := []any{id, after.Batch, after.Contact}
-	var conditions strings.Builder
-	add := func(condition string, value any) {
-		args = append(args, value)
-		fmt.Fprintf(&conditions, " AND "+condition, len(args))
-	}
+// bookingOf prepares a look for those whom a filter picks.
+func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingFilter) *booking {
+	b := &booking{args: []any{id}}
 	if f.State != "" {
-		add("d.state = $%d", f.State)
+		b.add(&b.rows, "d.state = $", f.State)
 	}
 	if f.Reason != "" {
-		add("d.reason = $%d", f.Reason)
+		b.add(&b.rows, "d.reason = $", f.Reason)
 	}
 	if f.Code != 0 {
-		add("d.code = $%d", f.Code)
+		b.add(&b.rows, "d.code = $", f.Code)
 	}
 	if f.Domain != "" {
-		condition := "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $%d"
-		if db.isSmallDomain(ctx, f.Domain) {
-			// Looked up one by one: the books need not be walked for them.
-			condition = "d.contact_id = ANY (ARRAY(SELECT id FROM contact WHERE address IS NOT NULL AND split_part(address, '@', 2) = $%d))"
-		}
-		add(condition, f.Domain)
+		b.addPeople(ctx, db, "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $", f.Domain)
 	}
-	if f.Language == "-" {
-		f.Language = ""
-		add("c.language = $%d", "")
-	}
-	if f.Language != "" {
-		add("c.language = $%d", f.Language)
+	switch f.Language {
+	case "":
+	case "-":
+		b.addPeople(ctx, db, "c.language = $", "")
+	default:
+		b.addPeople(ctx, db, "c.language = $", f.Language)
 	}
 	if f.Withdrawn {
-		conditions.WriteString(" AND d.contact_id IN (SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $1 AND v.to_basis = 'withdrawn')")
+		b.few = true
+		b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
 	}
 	if f.Lifted {
-		conditions.WriteString(" AND d.lifted IS NOT NULL")
+		b.rows += " AND d.lifted IS NOT NULL"
 	}
-	limit := ""
-	if most > 0 {
-		limit = fmt.Sprintf(" LIMIT %d", most)
+	return b
+}
+
+// add adds a condition on a value, which it calls $.
+func (b *booking) add(to *string, condition string, value any) {
+	b.args = append(b.args, value)
+	*to += " AND " + strings.ReplaceAll(condition, "$", "$"+strconv.Itoa(len(b.args)))
+}
+
+// addPeople adds a condition on contacts. Where they are few they are looked up
+// one by one: the books need not be walked for them.
+func (b *booking) addPeople(ctx context.Context, db *DB, are string, value any) {
+	if !db.areFew(ctx, strings.ReplaceAll(are, "$", "$1"), value) {
+		b.add(&b.who, are, value)
+		return
 	}
+	b.few = true
+	b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT c.id FROM contact c WHERE "+are+"))", value)
+}
+
+// read streams people after a position in batches up to the last, at most so
+// many; 0 is all of them. It looks at the rows of these batches first and then at
+// the contact of each, whatever the planner makes of the conditions.
+func (b *booking) read(ctx context.Context, db *DB, after campaign.Position, last, most int) iter.Seq2[campaign.BookedPerson, error] {
+	n := len(b.args)
+	args := append(slices.Clone(b.args), after.Batch, after.Contact, last, most)
 	return stream(ctx, db, "read the people of a campaign", func(rows pgx.Rows) (p campaign.BookedPerson, err error) {
 		err = rows.Scan(&p.ID, &p.Email, &p.FirstName, &p.LastName, &p.Company, &p.Language, &p.State, &p.Reason, &p.At,
 			&p.Code, &p.Enhanced, &p.Reply, &p.Position.Batch)
 		p.Position.Contact = p.ID
 		return p, err
-	}, `
-		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, d.state, d.reason, d.changed_at,
-			coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
-		FROM delivery d JOIN contact c ON c.id = d.contact_id LEFT JOIN company co ON co.id = c.company_id
-		WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($2, $3)`+conditions.String()+`
-		ORDER BY d.batch, d.contact_id`+limit, args...)
+	}, fmt.Sprintf(`
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce((SELECT co.name FROM company co WHERE co.id = c.company_id), ''), c.language,
+			d.state, d.reason, d.changed_at, coalesce(d.code, 0), coalesce(d.enhanced, ''), coalesce(d.reply, ''), d.batch
+		FROM (
+			SELECT d.batch, d.contact_id, d.state, d.reason, d.changed_at, d.code, d.enhanced, d.reply FROM delivery d
+			WHERE d.campaign_id = $1 AND (d.batch, d.contact_id) > ($%d, $%d) AND d.batch <= $%d%s
+			ORDER BY d.batch, d.contact_id OFFSET 0) d
+		CROSS JOIN LATERAL (
+			SELECT c.id, c.email, c.first_name, c.last_name, c.company_id, c.language FROM contact c WHERE c.id = d.contact_id%s OFFSET 0) c
+		ORDER BY d.batch, d.contact_id LIMIT nullif($%d, 0)`, n+1, n+2, n+3, b.rows, b.who, n+4), args...)
 }
 
-// isSmallDomain reports whether few contacts have an address in a domain. An error
-// is met again by whoever asked.
-func (db *DB) isSmallDomain(ctx context.Context, domain string) bool {
+// Bounds of how many batches are looked through at a time.
+const (
+	leastBatches = 4
+	mostBatches  = 320
+	// allBatches is where everybody of them is wanted.
+	allBatches = 20
+)
+
+// BookedPage returns people of a campaign's books with what became of their mail,
+// in the order of planning, after a position, at most so many. It walks for about
+// as long as it may: more says that it has not come to the end, next is where to
+// go on.
+func (db *DB) BookedPage(ctx context.Context, id campaign.ID, f campaign.BookingFilter, after campaign.Position, most int, patience time.Duration) (
+	list []campaign.BookedPerson, next campaign.Position, more bool, err error) {
+	began := time.Now()
+	b := db.bookingOf(ctx, id, f)
+	end, err := db.lastBatch(ctx, id)
+	if err != nil {
+		return nil, after, false, err
+	}
+	batches, walked := leastBatches, 0
+	for next = after; ; {
+		last := next.Batch + batches
+		if b.few {
+			last = end
+		}
+		for p, err := range b.read(ctx, db, next, last, most-len(list)) {
+			if err != nil {
+				return nil, after, false, err
+			}
+			list = append(list, p)
+		}
+		if len(list) == most {
+			return list, list[most-1].Position, true, nil
+		}
+		if last >= end {
+			return list, next, false, nil
+		}
+		next = campaign.Position{Batch: last, Contact: math.MaxInt64}
+		walked += batches
+		took := time.Since(began)
+		if took >= patience {
+			return list, next, true, nil
+		}
+		// As many as there is time for, as far as one can tell.
+		batches = min(max(int(int64(patience-took)*int64(walked)/int64(took)), leastBatches), 4*batches, mostBatches)
+	}
+}
+
+// lastBatch returns the number of a campaign's last batch.
+func (db *DB) lastBatch(ctx context.Context, id campaign.ID) (n int, err error) {
+	if err := db.pool.QueryRow(ctx, `SELECT batches FROM campaign WHERE id = $1`, id).Scan(&n); err != nil {
+		return 0, fmt.Errorf("read the people of campaign %d: %w", id, err)
+	}
+	return n, nil
+}
+
+// BookedPeople streams all people of a campaign's books whom a filter picks, in
+// the order of planning. It reads them in portions, each of a moment of its own,
+// so that the first come at once.
+func (db *DB) BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error] {
+	return func(yield func(campaign.BookedPerson, error) bool) {
+		b := db.bookingOf(ctx, id, f)
+		end, err := db.lastBatch(ctx, id)
+		if err != nil {
+			yield(campaign.BookedPerson{}, err)
+			return
+		}
+		portion := allBatches
+		if b.few {
+			portion = end
+		}
+		for from := 0; from < end; from += portion {
+			for p, err := range b.read(ctx, db, campaign.Position{Batch: from, Contact: math.MaxInt64}, from+portion, 0) {
+				if !yield(p, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// areFew reports whether few contacts meet a condition that an index covers. An
+// error is met again by whoever asked.
+func (db *DB) areFew(ctx context.Context, are string, value any) bool {
 	const few = 20_000
 	n := few + 1
-	_ = db.pool.QueryRow(ctx, `
-		SELECT count(*) FROM (SELECT FROM contact WHERE address IS NOT NULL AND split_part(address, '@', 2) = $1 LIMIT $2) c`, domain, few+1).Scan(&n)
+	_ = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM contact c WHERE `+are+` LIMIT $2) c`, value, few+1).Scan(&n)
 	return n <= few
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -69,21 +70,70 @@ func (db *DB) searchNear(ctx context.Context, words []string, after contact.ID, 
 	return found, through, err
 }
 
-// searchFar asks the index. Each time, the statement is planned for the words
-// that are asked for.
+// manyCompanies is more companies than are looked up one by one.
+const manyCompanies = 1000
+
+// searchFar asks the indices: for those who have all the words in their name and
+// address, which is one look for the rarest of them, and then for the people of
+// the companies that have one of the words. Each time, the statement is planned
+// for the words that are asked for.
 func (db *DB) searchFar(ctx context.Context, words []string, after contact.ID, limit int) ([]contact.Contact, error) {
+	looked := patterns(words)
+	companies, err := db.companiesLike(ctx, looked)
+	if err != nil {
+		return nil, err
+	}
 	args := []any{pgx.QueryExecModeExec, after, limit}
-	conditions := ""
-	for _, pattern := range patterns(words) {
-		args = append(args, pattern)
-		n := len(args) - 1
-		conditions += fmt.Sprintf(` AND (%s LIKE $%d OR c.company_id = ANY (ARRAY(SELECT sc.id FROM company sc WHERE lower(' ' || sc.name) LIKE $%d)))`,
-			searchText, n, n)
+	add := func(value any) string {
+		args = append(args, value)
+		return fmt.Sprintf("$%d", len(args)-1) // the mode is no parameter
+	}
+	inText, ofCompany, either := make([]string, len(words)), make([]string, len(words)), make([]string, len(words))
+	for i, pattern := range looked {
+		word := add(pattern)
+		inText[i] = searchText + " LIKE " + word
+		if local, _, ok := strings.Cut(pattern, "@"); ok && utf8.RuneCountInString(local) > shortWord {
+			// Domains are common and long: the index is asked for what is before.
+			inText[i] = "(" + searchText + " LIKE " + add(local+"@%") + " AND " + searchText + " || '' LIKE " + word + ")"
+		}
+		either[i] = inText[i]
+		switch {
+		case companies[i] == nil:
+			ofCompany[i] = "c.company_id IN (SELECT sc.id FROM company sc WHERE lower(' ' || sc.name) LIKE " + word + ")"
+		case len(companies[i]) > 0:
+			ofCompany[i] = "c.company_id = ANY (" + add(companies[i]) + "::bigint[])"
+		default:
+			continue
+		}
+		either[i] = "(" + inText[i] + " OR " + ofCompany[i] + ")"
 	}
 	// c.id + 0 keeps the planner from walking through everybody in order.
+	look := func(conditions []string) string {
+		return "(SELECT c.id FROM contact c WHERE c.deleted_at IS NULL AND c.id + 0 > $1 AND " + strings.Join(conditions, " AND ") + " ORDER BY c.id + 0 LIMIT $2)"
+	}
+	looks := []string{look(inText)}
+	for i, of := range ofCompany {
+		if of != "" {
+			looks = append(looks, look(append([]string{of}, slices.Concat(either[:i], either[i+1:])...)))
+		}
+	}
 	return db.searchRows(ctx, `
-		SELECT`+foundColumns+` FROM contact c LEFT JOIN company co ON co.id = c.company_id
-		WHERE c.deleted_at IS NULL AND c.id + 0 > $1`+conditions+` ORDER BY c.id + 0 LIMIT $2`, args)
+		SELECT`+foundColumns+` FROM (`+strings.Join(looks, " UNION ")+`) f JOIN contact c ON c.id = f.id LEFT JOIN company co ON co.id = c.company_id
+		ORDER BY c.id LIMIT $2`, args)
+}
+
+// companiesLike returns the companies whose name has a pattern, for each of some;
+// nil where they are many.
+func (db *DB) companiesLike(ctx context.Context, looked []string) ([][]int64, error) {
+	args := []any{pgx.QueryExecModeExec, manyCompanies}
+	columns := make([]string, len(looked))
+	found, targets := make([][]int64, len(looked)), make([]any, len(looked))
+	for i, pattern := range looked {
+		args = append(args, pattern)
+		columns[i] = fmt.Sprintf(`(SELECT CASE WHEN count(*) <= $1 THEN coalesce(array_agg(sc.id), '{}') END FROM company sc WHERE lower(' ' || sc.name) LIKE $%d)`, i+2)
+		targets[i] = &found[i]
+	}
+	return found, db.pool.QueryRow(ctx, `SELECT `+strings.Join(columns, ", "), args...).Scan(targets...)
 }
 
 const foundColumns = ` c.id, c.email, coalesce(c.address, ''), c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.has_left`

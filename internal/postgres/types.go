@@ -17,7 +17,7 @@ import (
 func (db *DB) Types(ctx context.Context) ([]contact.SubscriptionType, error) {
 	rows, err := db.pool.Query(ctx, `
 		SELECT t.key, (SELECT coalesce(jsonb_object_agg(n.language, n.name), '{}') FROM subscription_type_name n WHERE n.type_id = t.id),
-			t.created_at, t.retired_at IS NOT NULL, (SELECT count(*) FROM preference p WHERE p.type_id = t.id)
+			t.created_at, t.retired_at IS NOT NULL
 		FROM subscription_type t ORDER BY t.retired_at IS NOT NULL, t.position, t.id`)
 	if err != nil {
 		return nil, fmt.Errorf("read subscription types: %w", err)
@@ -27,6 +27,27 @@ func (db *DB) Types(ctx context.Context) ([]contact.SubscriptionType, error) {
 		return nil, fmt.Errorf("read subscription types: %w", err)
 	}
 	return list, nil
+}
+
+// CountChoices returns how many contacts have a preference for each subscription
+// type, by its key. It looks through all preferences.
+func (db *DB) CountChoices(ctx context.Context) (map[string]int64, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT t.key, p.n FROM (SELECT type_id, count(*) AS n FROM preference GROUP BY type_id) p JOIN subscription_type t ON t.id = p.type_id`)
+	if err != nil {
+		return nil, fmt.Errorf("count preferences: %w", err)
+	}
+	counts := map[string]int64{}
+	var key string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &n}, func() error {
+		counts[key] = n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count preferences: %w", err)
+	}
+	return counts, nil
 }
 
 // TypeNames returns the subscription types in use, in their order, by their keys

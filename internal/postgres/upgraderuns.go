@@ -45,8 +45,11 @@ func upgradeConcerns(point contact.UpgradePoint) string {
 	}[point]
 }
 
+// upgradeWindow is how many contacts examples are looked for among.
+const upgradeWindow = 20_000
+
 // UpgradeExamples returns some of the contacts that a point of the upgrade is
-// about.
+// about, of those that are upgraded first.
 func (db *DB) UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error) {
 	concerns := upgradeConcerns(point)
 	if concerns == "" {
@@ -54,8 +57,9 @@ func (db *DB) UpgradeExamples(ctx context.Context, point contact.UpgradePoint, t
 	}
 	rows, err := db.pool.Query(ctx, `
 		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, '')
-		FROM contact c LEFT JOIN company co ON co.id = c.company_id
-		WHERE c.upgraded_at IS NULL AND c.deleted_at IS NULL AND `+concerns+` ORDER BY c.id LIMIT $2`, threshold, most)
+		FROM (SELECT id, email, first_name, last_name, company_id, no_mailings FROM contact
+			WHERE upgraded_at IS NULL AND deleted_at IS NULL ORDER BY id LIMIT $3) c LEFT JOIN company co ON co.id = c.company_id
+		WHERE `+concerns+` ORDER BY c.id LIMIT $2`, threshold, most, upgradeWindow)
 	if err != nil {
 		return nil, fmt.Errorf("read examples: %w", err)
 	}
