@@ -136,7 +136,9 @@ func (b *tab) inspect(path string) {
 		for _, theme := range []string{"dark", "light"} {
 			where := fmt.Sprintf("%s at %d in %s", path, width, theme)
 			b.do(chromedp.EmulateViewport(width, 900), b.theme(theme))
-			wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
+			// Scripts hear of a new theme with the next picture.
+			wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int64](`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(document.documentElement.scrollWidth))))`,
+				chromedp.EvalAwaitPromise))
 			if err != nil {
 				b.t.Fatal(err)
 			}
