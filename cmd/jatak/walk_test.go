@@ -88,7 +88,7 @@ func walkToTheReport(t *testing.T, lang string) {
 	w.press(w.say("console.start.sending.do"))
 	w.sees(w.say("console.relays.none"))
 	w.look("relays-none")
-	worker := i.worker() // by whoever runs the installation
+	worker := i.worker()                // by whoever runs the installation
 	w.press(w.say("console.relay.try")) // it shows by itself
 	w.sees(w.say("console.relay.good"))
 	w.look("relays")
