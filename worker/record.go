@@ -41,8 +41,13 @@ func (r *recorder) add(o campaign.Outcome, kept func()) {
 // close lets run end when all that was added is kept.
 func (r *recorder) close() { close(r.closing) }
 
-// mostOutcomes bounds one statement.
-const mostOutcomes = 2000
+const (
+	// mostOutcomes bounds one statement.
+	mostOutcomes = 2000
+	// company is how long an outcome waits for others: a commit costs PostgreSQL
+	// about as much as twenty rows do.
+	company = 2 * time.Millisecond
+)
 
 // run keeps what arrives until it is closed. When the context ends before, what is
 // left is lost to us.
@@ -55,6 +60,7 @@ func (r *recorder) run(ctx context.Context) {
 		select {
 		case first := <-r.arrived:
 			outcomes, kept = append(outcomes, first.outcome), append(kept, first.kept)
+			time.Sleep(company)
 		case <-r.closing:
 		}
 	gather:
