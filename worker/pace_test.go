@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/logtest"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/internal/pace"
 	"github.com/jatak-mail/jatak/internal/postgres"
@@ -129,7 +129,7 @@ func TestThrottledDestinationIsSlowedDown(t *testing.T) {
 		}
 		return nil
 	})
-	var log safeBuffer
+	var log logtest.Log
 	h.start(sink.URL("max_conns=4"), func(o *worker.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	id := h.launch()
 	h.await(id, "the others", func(_ campaign.Campaign, _ campaign.Report) bool { return len(arrivals(sink, "example.org")) == 100 })
@@ -145,23 +145,6 @@ func TestThrottledDestinationIsSlowedDown(t *testing.T) {
 	if !strings.Contains(log.String(), "a destination asks for less: it is slowed down") || strings.Contains(log.String(), "@busy.example") {
 		t.Errorf("the log says: %s", log.String())
 	}
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // A small urgent campaign does not wait behind a large one, even when the pace

@@ -16,6 +16,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/logtest"
 	"github.com/jatak-mail/jatak/internal/mailer"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/internal/managelink"
@@ -35,25 +36,7 @@ type house struct {
 	redis redis.UniversalClient
 	bell  *queue.Client
 	keys  *managelink.Keyring
-	log   workerLog // of the workers
-}
-
-// workerLog is what workers say; it may be read meanwhile.
-type workerLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *workerLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *workerLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log   logtest.Log // of the workers
 }
 
 // says waits until a worker has logged a sentence.

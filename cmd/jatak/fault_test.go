@@ -8,13 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/embedded"
+	"github.com/jatak-mail/jatak/internal/logtest"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
@@ -131,32 +131,13 @@ func (i *installation) run(args ...string) string {
 // process is a worker or console in a process of its own.
 type process struct {
 	*exec.Cmd
-	log   workerLog
+	log   logtest.Log // what it says
 	ended chan error
 }
 
-// workerLog is what a process says; it may be read meanwhile.
-type workerLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *workerLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// String returns the newest of it.
-func (l *workerLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// end returns the last of a log, for a message.
-func (l *workerLog) end() string {
-	text := l.String()
+// lastWords returns the last of its log, for a message.
+func (p *process) lastWords() string {
+	text := p.log.String()
 	return text[max(0, len(text)-4000):]
 }
 
@@ -189,7 +170,7 @@ func (p *process) term(t *testing.T) {
 	t.Helper()
 	_ = p.Process.Signal(syscall.SIGTERM)
 	if err := <-p.ended; err != nil {
-		t.Errorf("SIGTERM: %v\n%s", err, p.log.end())
+		t.Errorf("SIGTERM: %v\n%s", err, p.lastWords())
 	}
 }
 
@@ -206,7 +187,7 @@ func says(t *testing.T, sentence string, workers ...*process) {
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no log says %q; the last one ends:\n%s", sentence, workers[len(workers)-1].log.end())
+			t.Fatalf("no log says %q; the last one ends:\n%s", sentence, workers[len(workers)-1].lastWords())
 		}
 		<-tick.C
 	}

@@ -166,7 +166,7 @@ func TestFaultTermDrains(t *testing.T) {
 	says(t, wordStops, p)
 	open()
 	if err := <-p.ended; err != nil {
-		t.Errorf("the worker ended with %v\n%s", err, p.log.end())
+		t.Errorf("the worker ended with %v\n%s", err, p.lastWords())
 	}
 	i.await(id, "nothing in flight", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sending == 0 })
 	i.worker()

@@ -31,6 +31,8 @@ var arrows = map[string][]string{
 	"internal/mailer":                {},
 	"internal/mailer/mailertest":     {},
 	"internal/embedded":              {},
+	"internal/logtest":               {},
+	"internal/browsertest":           {},
 	"internal/records":               {},
 	"internal/legacycsv":             {"internal/contact", "internal/records"},
 	"internal/contact":               {"gating"},

@@ -135,7 +135,7 @@ func walkToTheReport(t *testing.T, lang string) {
 	}
 	for _, p := range []*process{worker, d.process} {
 		if text := p.log.String(); strings.Contains(text, "@example.org") || strings.Contains(text, "level=ERROR") {
-			t.Errorf("the log:\n%s", p.log.end())
+			t.Errorf("the log:\n%s", p.lastWords())
 		}
 	}
 }

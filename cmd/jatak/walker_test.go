@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
+	"github.com/jatak-mail/jatak/internal/browsertest"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -31,39 +31,21 @@ type walker struct {
 	seen  int // pictures that were taken
 }
 
-// stepLimit is how long anything that a walker waits for may take.
-const stepLimit = 40 * time.Second
+const (
+	// stepLimit is how long anything that a walker waits for may take.
+	stepLimit = 40 * time.Second
+	// walkLimit is how long a walk may take in all.
+	walkLimit = 10 * time.Minute
+)
 
 func newWalker(t *testing.T, lang string) *walker {
 	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		t.Fatal("no Chromium; install it with: script/install-deps test")
-	}
-	profile, err := os.MkdirTemp("", "jatak-walk-")
-	if err != nil {
-		t.Fatal(err)
-	}
 	words, err := templates.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(profile), chromedp.Flag("accept-lang", "en"))...)
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		cancelTab()
-		cancel()
-		_ = os.RemoveAll(profile)
-	})
+	ctx := browsertest.New(t, walkLimit, chromedp.Flag("accept-lang", "en"))
 	w := &walker{t: t, ctx: ctx, words: words, lang: lang}
-	// The browser lives as long as the context of the first step.
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900)); err != nil {
 		t.Fatal(err)
 	}
@@ -124,26 +106,38 @@ return {x, y, leaves};
 })()`
 
 // find waits until something of a kind says a text and can be clicked on.
-func (w *walker) find(kinds, text string, control bool) spot {
+func (w *walker) find(kinds, text string, control bool) (at spot) {
+	w.t.Helper()
+	w.poll(func(ctx context.Context) (missing string) {
+		raw, err := chromedp.Run(ctx, chromedp.Evaluate[json.RawMessage](fmt.Sprintf(spotting, kinds, text, control)))
+		at = spot{}
+		if err == nil {
+			err = json.Unmarshal(raw, &at)
+		}
+		if err != nil || at.Why != "" {
+			return fmt.Sprintf("%q: %s, %v", text, at.Why, err)
+		}
+		return ""
+	})
+	return at
+}
+
+// poll looks until nothing is missing any more.
+func (w *walker) poll(look func(context.Context) (missing string)) {
 	w.t.Helper()
 	deadline := time.Now().Add(stepLimit)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for ; ; <-tick.C {
 		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
-		raw, err := chromedp.Run(ctx, chromedp.Evaluate[json.RawMessage](fmt.Sprintf(spotting, kinds, text, control)))
+		missing := look(ctx)
 		cancel()
-		var at spot
-		if err == nil {
-			err = json.Unmarshal(raw, &at)
-		}
-		if err == nil && at.Why == "" {
-			return at
+		if missing == "" {
+			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%q: %s, %v\n%s", text, at.Why, err, w.page())
+			w.t.Fatalf("%s\n%s", missing, w.page())
 		}
-		<-tick.C
 	}
 }
 
@@ -160,21 +154,13 @@ func (w *walker) press(text string) {
 // until waits for a condition of the page.
 func (w *walker) until(what, condition string) {
 	w.t.Helper()
-	deadline := time.Now().Add(stepLimit)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+	w.poll(func(ctx context.Context) (missing string) {
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
-		cancel()
-		if err == nil && ok { // between two pages there is none to ask
-			return
+		if err != nil || !ok { // between two pages there is none to ask
+			return fmt.Sprintf("waited too long for %s, %v", what, err)
 		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("waited too long for %s, %v\n%s", what, err, w.page())
-		}
-		<-tick.C
-	}
+		return ""
+	})
 }
 
 // sees waits until the page says a text, whatever capitals it is shown in.

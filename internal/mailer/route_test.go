@@ -1,7 +1,6 @@
 package mailer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jatak-mail/jatak/internal/logtest"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 )
 
@@ -111,28 +111,10 @@ func TestRelayWithoutFromTakesTheRestAndHelpsOut(t *testing.T) {
 	}
 }
 
-// logged gathers log lines.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestDeadRelayIsPassedOverAndReportedOnce(t *testing.T) {
 	t.Parallel()
 	good := mailertest.New(t, nil)
-	var log logged
+	var log logtest.Log
 	s := newSenderWith(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))},
 		"smtp://"+deadRelay(t)+"?weight=1", good.URL("weight=1"))
 	s.sendFrom("jatak.example", addresses(200)...)
@@ -217,7 +199,7 @@ func TestRelayThatDoesNotLetUsIn(t *testing.T) {
 				}
 				return nil
 			}, "PIPELINING", "AUTH PLAIN LOGIN")
-			var log logged
+			var log logtest.Log
 			s := newSenderWith(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, strings.Replace(sink.URL(), "smtp://", "smtp://jatak:hunter2@", 1))
 			_, err := s.pool.Ready(t.Context(), "jatak.example")
 			var unreachable *UnreachableError

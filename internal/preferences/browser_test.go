@@ -1,11 +1,8 @@
 package preferences_test
 
 import (
-	"context"
 	"fmt"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -13,37 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/browsertest"
 )
-
-// newBrowser starts a Chromium of the test's own.
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		t.Fatal("no Chromium; install it with: script/install-deps test")
-	}
-	profile, err := os.MkdirTemp("", "jatak-browser-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(profile))...)
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	ctx, cancelTime := context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(func() {
-		cancelTime()
-		cancelTab()
-		cancel()
-		_ = os.RemoveAll(profile) // a dying browser may still write
-	})
-	return ctx
-}
 
 // What a recipient does, on a phone and on a desk, in both languages, with
 // scripts switched off.
@@ -52,7 +20,7 @@ func TestInABrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}
-	browser := newBrowser(t)
+	browser := browsertest.New(t, 3*time.Minute)
 	for _, size := range []struct{ width, height int64 }{{320, 640}, {1280, 900}} {
 		for _, lang := range []string{"da", "en", "de", "fi", "fr"} {
 			p := newPortal(t, "http://portal.localhost")
@@ -136,7 +104,7 @@ func TestEveryLanguageFits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}
-	browser := newBrowser(t)
+	browser := browsertest.New(t, 3*time.Minute)
 	p := newPortal(t, "http://portal.localhost")
 	server := httptest.NewServer(p.handler)
 	t.Cleanup(server.Close)
