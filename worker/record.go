@@ -86,12 +86,12 @@ func (r *recorder) run(ctx context.Context) {
 // context ends: nothing more is claimed meanwhile, because the window is full.
 func (r *recorder) keep(ctx context.Context, outcomes []campaign.Outcome) {
 	begun := time.Now()
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	for tries, wait := 1, 50*time.Millisecond; ; tries, wait = tries+1, min(2*wait, 5*time.Second) {
 		err := r.store.Record(ctx, outcomes)
-		if err == nil && wait > 50*time.Millisecond {
-			r.log.Info("outcomes are kept again", "mails", len(outcomes), "after", time.Since(begun).Round(time.Millisecond))
-		}
 		if err == nil {
+			if tries > 1 {
+				r.log.Info("outcomes are kept again", "mails", len(outcomes), "after", time.Since(begun).Round(time.Millisecond))
+			}
 			return
 		}
 		if ctx.Err() != nil {

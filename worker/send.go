@@ -231,7 +231,7 @@ func (w *Worker) unclaim(r campaign.ClaimRequest) {
 		if mails > 0 || !done {
 			return // a claim takes all of its rows at once
 		}
-		w.pause(pause)
+		w.pause(context.Background(), pause)
 	}
 }
 
@@ -246,18 +246,19 @@ func (w *Worker) insist(do func(context.Context) error) bool {
 		if err == nil {
 			return true
 		}
-		w.pause(longestPace)
+		w.pause(context.Background(), longestPace)
 	}
 	return false
 }
 
-// pause waits, but not when the worker is to stop.
-func (w *Worker) pause(d time.Duration) {
+// pause waits, but not when the worker is to stop, or the context ends.
+func (w *Worker) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-w.stopping:
+	case <-ctx.Done():
 	}
 }
 
@@ -320,15 +321,9 @@ func (w *Worker) giveUnusedBack(ctx context.Context, a allowance, n int) {
 // the campaign, may have changed.
 const longestPace = 500 * time.Millisecond
 
-// wait waits for the pace, but not long, and not when the worker is to stop.
+// wait waits for the pace, but not long.
 func (w *Worker) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(min(d, longestPace))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-w.stopping:
-	case <-ctx.Done():
-	}
+	w.pause(ctx, min(d, longestPace))
 	return ctx.Err()
 }
 

@@ -235,14 +235,13 @@ func (k *consoleWalk) quiet(ctx context.Context) error {
 
 // figures are what was measured, the slowest first.
 func (k *consoleWalk) figures() (list []pageFigure) {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	for p, took := range k.took {
 		slices.Sort(took)
 		median, bound := took[len(took)/2], pageBound
 		if p.Search {
 			bound = searchBound
 		}
-		list = append(list, pageFigure{p.Route, p.Asked, ms(median), ms(took[len(took)-1]), ms(bound), median > bound})
+		list = append(list, pageFigure{p.Route, p.Asked, milliseconds(median), milliseconds(took[len(took)-1]), milliseconds(bound), median > bound})
 	}
 	slices.SortFunc(list, func(a, b pageFigure) int {
 		return cmp.Or(cmp.Compare(b.Median, a.Median), cmp.Compare(a.Route+a.Asked, b.Route+b.Asked))

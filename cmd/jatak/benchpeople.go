@@ -85,7 +85,7 @@ func (b *benchPeopleCommand) median(do func() error) (float64, error) {
 		if err := do(); err != nil {
 			return 0, err
 		}
-		all = append(all, float64(time.Since(begin).Microseconds())/1000)
+		all = append(all, milliseconds(time.Since(begin)))
 	}
 	slices.Sort(all)
 	return all[len(all)/2], nil

@@ -138,8 +138,8 @@ func (b *benchPortalCommand) withdraw(ctx context.Context, db *postgres.DB, keys
 	slices.Sort(took)
 	f.Posts = len(took) - int(refused.Load())
 	f.PerSecond = float64(f.Posts) / elapsed.Seconds()
-	f.MedianMS = took[len(took)/2].Seconds() * 1000
-	f.P99MS = took[len(took)*99/100].Seconds() * 1000
+	f.MedianMS = milliseconds(took[len(took)/2])
+	f.P99MS = milliseconds(took[len(took)*99/100])
 	for s, err := range db.Selected(ctx, gating.PurposeEmarketing, contact.Selection{Basis: string(gating.BasisWithdrawn)}) {
 		if err != nil {
 			return f, err

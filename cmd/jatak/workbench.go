@@ -60,3 +60,5 @@ func (w workbench) importContacts(ctx context.Context, contacts int) (took time.
 	_, err = importExport(ctx, w.db, w.keys, export, filepath.Join(w.dir, "refused.csv"))
 	return time.Since(begin), err
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -192,16 +192,10 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 func (s *site) newZone(r *http.Request) string {
 	name := r.PostForm.Get("zone")
 	ours, err := s.zone(r.Context(), staff.User{})
-	if err != nil || !knownZone(name) || name == ours.String() {
+	if err != nil || !contact.IsZone(name) || name == ours.String() {
 		return ""
 	}
 	return name
-}
-
-// knownZone reports whether there is a time zone of a name.
-func knownZone(name string) bool {
-	_, err := time.LoadLocation(name)
-	return err == nil && name != "" && name != "Local" && len(name) <= 64
 }
 
 // language switches the language, for the user or, before login, the browser.

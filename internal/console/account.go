@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -111,7 +112,7 @@ func (s *site) changePassword(w http.ResponseWriter, r *http.Request) {
 func (s *site) changePreferences(w http.ResponseWriter, r *http.Request) {
 	user := userOf(r)
 	zone := strings.TrimSpace(r.PostFormValue("zone"))
-	if zone != "" && !knownZone(zone) {
+	if zone != "" && !contact.IsZone(zone) {
 		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "setting.time-zone.wrong"))
 		return
 	}

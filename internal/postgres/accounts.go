@@ -195,10 +195,7 @@ func readParts(ctx context.Context, from asker, id campaign.ID, a *campaign.Acco
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 func orNone(n *int64) int64 {
