@@ -129,5 +129,8 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if err := batchWork(); err != nil {
+		c.log.Debug("the kernel is not told that this is batch work", "error", err)
+	}
 	return hands.Run(ctx)
 }
