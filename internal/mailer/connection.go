@@ -1,6 +1,7 @@
 package mailer
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -222,6 +223,9 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 			return nil, err
 		}
 		if !accepts(r, i) {
+			if !refuses(r) {
+				return nil, outOfStep(r)
+			}
 			c.reset = i > 0
 			return c.outcome(r), nil
 		}
@@ -239,6 +243,8 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
+		case !accepts(r, i) && !refuses(r):
+			return nil, outOfStep(r)
 		case refused == nil && !accepts(r, i):
 			refused = &r
 			c.reset = i > 0
@@ -267,10 +273,22 @@ func accepts(r reply, command int) bool {
 	return r.code/100 == 2
 }
 
+// refuses reports whether a reply says no, now or for good.
+func refuses(r reply) bool { return r.code/100 == 4 || r.code/100 == 5 }
+
+// outOfStep is the error of a reply that answers nothing that was asked: whose it
+// is, and whose those that follow are, nobody can say.
+func outOfStep(r reply) error {
+	return fmt.Errorf("%w: the relay is out of step, and says %d %s", errLost, r.code, r.text)
+}
+
 // hand writes the message and its final dot, and with it the envelope of the
 // next mail if there is one. Once the dot is written a loss is a doubt: nobody
 // knows how much the relay has read. Before, it is errLost.
 func (c *connection) hand(m, next *Mail) (announced bool, err error) {
+	if err := c.inStep(); err != nil {
+		return false, err
+	}
 	out := m.Data // behind it is room, mostly
 	if !m.NoDots {
 		c.write = appendStuffed(c.write[:0], m.Data)
@@ -318,6 +336,9 @@ func (c *connection) confirm() (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.code/100 != 2 && !refuses(r) {
+		return nil, outOfStep(r)
+	}
 	return c.outcome(r), nil
 }
 
@@ -328,7 +349,20 @@ func (c *connection) command(line string) (reply, error) {
 	return c.read()
 }
 
+// inStep holds a relay from which no reply is outstanding to having sent none: the
+// next ones would be taken for those of the wrong command.
+func (c *connection) inStep() error {
+	if c.client.Text.R.Buffered() > 0 {
+		return fmt.Errorf("%w: the relay is out of step, and says what nobody asked for", errLost)
+	}
+	return nil
+}
+
+// flush writes commands when no reply is outstanding.
 func (c *connection) flush(b []byte) error {
+	if err := c.inStep(); err != nil {
+		return err
+	}
 	_ = c.client.UpdateDeadline(c.relay.Timeout)
 	if _, err := c.client.Text.W.Write(b); err != nil {
 		return fmt.Errorf("%w: %w", errLost, err)
@@ -339,21 +373,23 @@ func (c *connection) flush(b []byte) error {
 	return nil
 }
 
-// Bounds of a reply, against a relay that never ends one.
+// Bounds of a reply, against a relay that never ends one: what is read of it, and
+// what is kept.
 const (
-	mostReplyLines = 50
-	mostReplyText  = 500
+	mostReply     = 64 << 10
+	mostReplyText = 500
 )
 
 // read reads one reply (RFC 5321 section 4.2), which may have many lines.
 func (c *connection) read() (reply, error) {
 	var r reply
 	var text []byte
-	for range mostReplyLines {
+	for size := 0; size < mostReply; {
 		line, err := c.client.Text.R.ReadSlice('\n')
-		if err != nil {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return r, fmt.Errorf("%w: %w", errLost, err)
 		}
+		size += len(line)
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) < 3 || !isDigits(line[:3]) || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
 			return r, fmt.Errorf("%w: the relay speaks no SMTP", errLost)
@@ -365,6 +401,13 @@ func (c *connection) read() (reply, error) {
 				text = append(text, ' ')
 			}
 			text = append(text, line[4:]...)
+		}
+		for errors.Is(err, bufio.ErrBufferFull) && size < mostReply { // the rest of a long line
+			line, err = c.client.Text.R.ReadSlice('\n')
+			size += len(line)
+		}
+		if err != nil {
+			return r, fmt.Errorf("%w: %w", errLost, err)
 		}
 		if last {
 			r.text = strings.Map(printable, string(text[:min(len(text), mostReplyText)]))

@@ -344,6 +344,19 @@ func TestOutcomes(t *testing.T) {
 		{"hangs up at RCPT, once", "RCPT", first(mailertest.Do{HangUp: true}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"hangs up at RCPT, always", "RCPT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: Later}, 0},
 		{"hangs up after the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: InDoubt}, 0},
+		{"DATA answered as if it had been the dot", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 queued"} }, Outcome{Kind: Later}, 0},
+		{"RCPT answered as if it had been DATA", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead"} }, Outcome{Kind: Later}, 0},
+		{"the dot answered as if it had been DATA", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead"} }, Outcome{Kind: InDoubt}, 1},
+		{"the dot answered before it is written", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead\r\n250 2.0.0 queued"} }, Outcome{Kind: Later}, 0},
+		{"the dot answered twice", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 queued\r\n250 2.0.0 queued"} }, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"a long line", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 " + strings.Repeat("queued ", 1000)} }, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"a line as long as the buffer and a byte", "DOT", func() *mailertest.Do {
+			return &mailertest.Do{Reply: "250 2.0.0 " + strings.Repeat("q", 4097-len("250 2.0.0 \r\n"))}
+		}, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"many lines", "DOT", func() *mailertest.Do {
+			return &mailertest.Do{Reply: strings.Repeat("250-2.0.0 queued\r\n", 1000) + "250 2.0.0 queued"}
+		}, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"a reply that does not end", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 " + strings.Repeat("x", 1<<20)} }, Outcome{Kind: Later}, 0},
 		{"speaks nonsense", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "hello"} }, Outcome{Kind: Later}, 0},
 	} {
 		for name, extensions := range map[string][]string{"pipelining": {"PIPELINING"}, "without": {"8BITMIME"}} {
