@@ -11,8 +11,9 @@ import (
 )
 
 // breaker counts what became of a campaign's mails, and pauses the campaign
-// when too many fail: a relay that has begun to refuse everything, or a list
-// that was bought, is for a person to look at.
+// when too many fail or are in doubt: a relay that has begun to refuse everything, or
+// to cut the connection at each mail, or a list that was bought, is for a person to
+// look at.
 type breaker struct {
 	mu           sync.Mutex
 	sent, failed int
@@ -27,14 +28,14 @@ const (
 	mostOutcomesCounted = 2000
 )
 
-// count takes an outcome, and reports once that more than percent of them failed.
+// count takes an outcome, and reports once that more than percent of them failed or were in doubt.
 func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch o.State {
-	case campaign.Sent:
+	switch {
+	case o.State == campaign.Sent:
 		b.sent++
-	case campaign.Failed:
+	case o.State == campaign.Failed, o.Doubt:
 		b.failed++
 	default:
 		return false, ""
@@ -42,12 +43,20 @@ func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason str
 	all := b.sent + b.failed
 	if percent > 0 && !b.tripped && all >= leastOutcomes && b.failed*100 > percent*all {
 		b.tripped = true
-		return true, campaign.TooManyFailures{Failed: b.failed, Of: all, Percent: percent, Reply: strings.TrimSpace(fmt.Sprintf("%d %s", o.Code, o.Reply))}.String()
+		return true, campaign.TooManyFailures{Failed: b.failed, Of: all, Percent: percent, Reply: replyOf(o)}.String()
 	}
 	if all >= mostOutcomesCounted {
 		b.sent, b.failed = b.sent/2, b.failed/2
 	}
 	return false, ""
+}
+
+// replyOf is the reply as the relay gave it; without a code it is what went wrong.
+func replyOf(o campaign.Outcome) string {
+	if o.Code == 0 {
+		return o.Reply
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d %s", o.Code, o.Reply))
 }
 
 // judge counts an outcome of a prepared campaign.

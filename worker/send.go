@@ -373,6 +373,10 @@ func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row
 	return nil
 }
 
+// mostResent is how often a mail in doubt is sent again without a person: a relay
+// that takes a mail and cuts the connection once may do so each time.
+const mostResent = 1
+
 // settle says what a reply means for the row.
 func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, row campaign.Claimed) {
 	o.At = w.Now()
@@ -385,7 +389,7 @@ func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, row campaign.
 	case mailer.InDoubt:
 		o.Doubt = true
 		o.State = campaign.InDoubt
-		if w.Resend {
+		if w.Resend && row.Doubts < mostResent {
 			w.deferOrFail(o, row, campaign.InDoubt)
 		}
 	default:

@@ -325,6 +325,53 @@ func TestDoubtWaitsForAPersonWhenHeld(t *testing.T) {
 	}
 }
 
+// A relay that takes a mail and cuts the connection each time does not get it again
+// and again.
+func TestMailInDoubtIsSentAgainOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 5)
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		if at == "DOT" && to == address(2) {
+			return &mailertest.Do{HangUp: true, Keep: true}
+		}
+		return nil
+	})
+	h.start(sink.URL(), nil)
+	id := h.launch()
+	if books := h.finished(id); books.Sent != 4 || books.InDoubt != 1 {
+		t.Errorf("books %+v, want one in doubt", books)
+	}
+	h.doubledOnlyInDoubt(id, 5, 1, sink)
+}
+
+// When many mails are in doubt, the campaign is paused with the reason.
+func TestTooManyDoubtsPauseTheCampaign(t *testing.T) {
+	t.Parallel()
+	const contacts = 300
+	h := newHouse(t, contacts)
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		if local, _, _ := strings.Cut(to, "@"); at == "DOT" && strings.ContainsAny(local[len(local)-1:], "02468") {
+			return &mailertest.Do{HangUp: true, Keep: true}
+		}
+		return nil
+	})
+	h.start(sink.URL("max_conns=2"), nil)
+	id := h.launch()
+	h.await(id, "the pause", func(c campaign.Campaign, b campaign.Report) bool {
+		return c.State == campaign.StatePaused && b.Sending == 0
+	})
+	kept, err := h.db.Campaign(t.Context(), id)
+	if err != nil || !strings.HasSuffix(kept.PauseReason, "EOF") || !strings.Contains(kept.PauseReason, "lost after the mail was handed over") {
+		t.Errorf("the reason is %q, %v", kept.PauseReason, err)
+	}
+	copies := map[string]int{}
+	for _, m := range sink.Messages() {
+		if copies[m.To]++; copies[m.To] > 2 {
+			t.Errorf("%s got %d mails", m.To, copies[m.To])
+		}
+	}
+}
+
 // Whoever withdraws while the campaign runs is not mailed: only what is in the
 // window may still leave.
 func TestWithdrawalStopsAMailThatIsPlanned(t *testing.T) {

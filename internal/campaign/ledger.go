@@ -89,6 +89,7 @@ type ClaimRequest struct {
 type Claimed struct {
 	contact.Recipient
 	Attempts int // this one included
+	Doubts   int // attempts before, of which nobody knows whether they have left
 	Lane     Lane
 	// Deferred is when the mail was deferred first; zero when it never was.
 	Deferred time.Time

@@ -185,14 +185,14 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 				attempts = d.attempts + 1, changed_at = $6
 			-- By their places: they are locked, so that nobody moves them.
 			WHERE d.ctid = ANY (ARRAY(SELECT ctid FROM picked))
-			RETURNING d.contact_id, d.attempts, d.lane, d.deferred_since
+			RETURNING d.contact_id, d.attempts, d.doubts, d.lane, d.deferred_since
 		)
-		SELECT claimed.attempts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
+		SELECT claimed.attempts, claimed.doubts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
 		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except, r.After).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
-			err = row.Scan(append([]any{&r.Attempts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
+			err = row.Scan(append([]any{&r.Attempts, &r.Doubts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
 				s.targets()...)...)
 			r.Facts = s.result()
 			if r.Deferred.Unix() == 0 {
