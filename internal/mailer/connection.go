@@ -31,6 +31,7 @@ type connection struct {
 	largest   int64 // the largest message it takes; 0 when it does not say
 	reset     bool  // the last transaction is still open
 	carried   bool  // a mail has come to its end here
+	answered  bool  // and the relay has answered since the newest began
 	leaving   bool  // the connection is to be closed, and others have its place
 	write     []byte
 }
@@ -199,6 +200,7 @@ var errLost = errors.New("the connection was lost")
 // connection is lost and the mail was not handed over. With announced the
 // commands have been written with the mail before.
 func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
+	c.answered = false
 	if c.reset && !announced {
 		c.reset = false
 		if _, err := c.command("RSET\r\n"); err != nil {
@@ -412,6 +414,7 @@ func (c *connection) read() (reply, error) {
 		if last {
 			r.text = strings.Map(printable, string(text[:min(len(text), mostReplyText)]))
 			r.enhanced, r.text = cutEnhanced(r.code, r.text)
+			c.answered = true
 			return r, nil
 		}
 	}

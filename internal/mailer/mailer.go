@@ -50,6 +50,7 @@ type Mail struct {
 	Done func(Outcome)
 
 	attempts int // on connections that were lost before the mail was handed over
+	stale    int // and on those that had died before it came
 }
 
 // ErrClosed says that the pool takes no more mail.

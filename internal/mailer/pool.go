@@ -515,14 +515,18 @@ func (p *Pool) next(c *connection, carried int) *Mail {
 }
 
 // mostAttempts is on how many connections a mail is tried that is lost before
-// it is handed over.
+// it is handed over; those that had died before it came are not counted.
 const mostAttempts = 3
 
 // lostBefore deals with a mail whose connection broke before the mail was
 // handed over: nothing has left, and another connection may have it, of another
 // relay if there is one.
 func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
-	m.attempts++
+	if c.carried && !c.answered && m.stale < p.Window() {
+		m.stale++ // the relay was restarted, say: that is no fault of this mail
+	} else {
+		m.attempts++
+	}
 	later := Outcome{Kind: Later, Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.name}
 	if m.attempts >= mostAttempts {
 		m.Done(later)

@@ -150,6 +150,40 @@ func TestMailsOfARelayThatGoesAwayGoElsewhere(t *testing.T) {
 	}
 }
 
+// Connections that died while they waited, as when a relay is restarted, do not use
+// up a mail's attempts.
+func TestMailOutlivesConnectionsThatDiedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, extensions := range map[string][]string{"pipelining": nil, "without": {"8BITMIME"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const connections = 8
+			var begun atomic.Int32
+			all := make(chan struct{})
+			sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+				if at == "MAIL" && begun.Add(1) == connections {
+					close(all)
+				}
+				if at == "MAIL" {
+					return &mailertest.Do{Wait: all}
+				}
+				return nil
+			}, extensions...)
+			s := newSender(t, sink.URL("max_conns=8", "idle=1m"))
+			before := addresses(connections)
+			s.send(before...)
+			s.wantAccepted(before...)
+			sink.Close()
+			back := mailertest.NewAt(t, sink.Addr(), nil)
+			s.send("late@example.org")
+			s.wantAccepted("late@example.org")
+			if n := len(back.Messages()); n != 1 {
+				t.Errorf("the relay that is back has %d mails", n)
+			}
+		})
+	}
+}
+
 func TestRelayThatDropsEveryConnectionIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]mailertest.Do{"hangs up": {HangUp: true}, "says 421": {Reply: "421 4.3.2 closing"}} {
