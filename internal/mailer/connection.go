@@ -89,15 +89,24 @@ func (c *connection) refusal(m *Mail) *Outcome {
 // spelled writes an address as the relay takes it: where it knows no SMTPUTF8,
 // with the domain's letters beyond ASCII as IDNA has them.
 func (c *connection) spelled(address string) string {
-	if c.utf8 || isASCII(address) {
+	if c.utf8 {
 		return address
 	}
-	local, domain, _ := strings.Cut(address, "@")
-	ascii, err := idna.Lookup.ToASCII(domain)
+	return asciiDomain(address)
+}
+
+// asciiDomain writes the domain of an address, or a domain alone, as IDNA has it.
+// One that IDNA does not know stays as it is.
+func asciiDomain(address string) string {
+	if isASCII(address) {
+		return address
+	}
+	at := strings.LastIndexByte(address, '@') + 1
+	ascii, err := idna.Lookup.ToASCII(address[at:])
 	if err != nil {
 		return address
 	}
-	return local + "@" + ascii
+	return address[:at] + ascii
 }
 
 func isASCII(s string) bool {
