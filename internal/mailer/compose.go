@@ -119,6 +119,7 @@ func (b *builder) mark(p piece) string {
 
 func (b *builder) message(d Draft) (*mail.Msg, error) {
 	m := mail.NewMsg(mail.WithEncoding(mail.EncodingQP), mail.WithNoDefaultUserAgent())
+	// Letters beyond ASCII would make a header that not every relay takes (RFC 6532).
 	if err := m.FromFormat(d.FromName, asciiDomain(d.FromAddress)); err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
@@ -257,10 +258,8 @@ func joined(segments []Segment, slots []string) string {
 }
 
 // appendAddress appends a name and an address as RFC 5322 section 3.4 writes
-// them: the domain in ASCII, so that only who has letters beyond it before the @
-// needs a header that not every relay takes (RFC 6532).
+// them.
 func appendAddress(dst []byte, name, address string) []byte {
-	address = asciiDomain(address)
 	name = strings.TrimSpace(oneLine(name))
 	if name == "" {
 		dst = append(dst, '<')

@@ -108,6 +108,12 @@ func (s Signers) of(domain string) (signing string, keys []signer) {
 	return "", nil
 }
 
+// Signs reports whether mails from a domain are signed.
+func (s Signers) Signs(domain string) bool {
+	_, keys := s.of(domain)
+	return len(keys) > 0
+}
+
 // Sign returns the mail with its signatures in front, or the mail itself when
 // neither the domain nor one above it has a key. The mail has CRLF line ends.
 //
