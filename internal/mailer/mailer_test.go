@@ -192,6 +192,9 @@ func TestParseRelays(t *testing.T) {
 		{"smtp://u:hunter2@mail.example.org?auth=digest", "auth is auto, plain"},
 		{"smtp://mail.example.org?tls_name=a/b", "tls_name is the host name"},
 		{"smtp://mail.example.org?max_conns=%zz", "cannot be read"},
+		{"smtp://u:x@mail.example.org?from=a.example,smtp://v:x@mail.example.org?from=b.example", "u@mail.example.org:587 required"},
+		{"smtp://u:x@mail.example.org,smtp://u:x@mail.example.org:25", "mail.example.org:587 required"},
+		{"smtp://u:hunter2@mail.example.org,smtp://u:hunter2@mail.example.org:587?from=b.example", "relay 2: u@mail.example.org:587 stands there already"},
 	} {
 		t.Run(test.in, func(t *testing.T) {
 			t.Parallel()
