@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
@@ -173,5 +174,33 @@ func TestResendMeetsTheSweep(t *testing.T) {
 	sweep(t, db)
 	if kept, err := db.Campaign(t.Context(), c.ID); err != nil || kept.State != campaign.StateFinished {
 		t.Errorf("when all has failed anew the campaign is %s, %v", kept.State, err)
+	}
+}
+
+// A campaign that is paused right after its launch is planned on as soon as it goes on.
+func TestResumedPlanningIsRungForAtOnce(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	c := launched(t, db)
+	if _, _, err := db.PlanChunk(t.Context(), c.ID, 5, noon, gating.Decide); err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, url, `UPDATE campaign SET launched_at = now()`)
+	if err := db.Pause(t.Context(), c.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Resume(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := db.Sweep(t.Context(), true, noon, time.Hour, 100)
+	if err != nil || len(found.Plans) != 1 {
+		t.Errorf("the sweep rings for the planning of %v, %v", found.Plans, err)
+	}
+	if _, _, err := db.PlanChunk(t.Context(), c.ID, 5, noon, gating.Decide); err != nil {
+		t.Fatal(err)
+	}
+	if found, _, err = db.Sweep(t.Context(), true, noon, time.Hour, 100); err != nil || len(found.Plans) != 0 {
+		t.Errorf("when it gets on the sweep rings for the planning of %v, %v", found.Plans, err)
 	}
 }
