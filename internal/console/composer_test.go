@@ -503,7 +503,7 @@ func TestComposerInABrowser(t *testing.T) {
 	// Buttons write for those who know no Markdown, and fields wherever one is.
 	press := func(where string) {
 		t.Helper()
-		b.do(chromedp.Click(chromedp.CSS(`#insert [`+where+`]`)))
+		b.do(chromedp.Click(chromedp.CSS(`#insert [` + where + `]`)))
 	}
 	press(`data-before="**"`)
 	until("no bold words", func() bool { return strings.HasPrefix(source(), "Typed here. More. **bold text**") })
