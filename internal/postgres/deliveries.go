@@ -335,17 +335,19 @@ func (db *DB) CloseBatch(ctx context.Context, id campaign.ID, batch int, now tim
 	return db.Finish(ctx, id, now)
 }
 
+// hasEnded is true of a campaign c that is planned and has no open batch.
+const hasEnded = `c.state = 'sending' AND c.planned_at IS NOT NULL
+	AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)`
+
 // Finish ends a campaign that is planned and has no open batch.
 func (db *DB) Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error) {
-	const ends = `id = $1 AND state = 'sending' AND planned_at IS NOT NULL
-		AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = $1 AND b.closed_at IS NULL)`
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `SELECT FROM campaign WHERE `+ends+` FOR UPDATE`, id)
+		tag, err := tx.Exec(ctx, `SELECT FROM campaign c WHERE c.id = $1 AND `+hasEnded+` FOR UPDATE`, id)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		// Once more under the lock: some may have been sent again while we waited.
-		tag, err = tx.Exec(ctx, `UPDATE campaign SET state = 'finished', finished_at = $2 WHERE `+ends, id, now)
+		tag, err = tx.Exec(ctx, `UPDATE campaign c SET state = 'finished', finished_at = $2 WHERE c.id = $1 AND `+hasEnded, id, now)
 		finished = tag.RowsAffected() == 1
 		return err
 	})
