@@ -91,15 +91,24 @@ func (c *connection) refusal(m *Mail) *Outcome {
 // spelled writes an address as the relay takes it: where it knows no SMTPUTF8,
 // with the domain's letters beyond ASCII as IDNA has them.
 func (c *connection) spelled(address string) string {
-	if c.utf8 || isASCII(address) {
+	if c.utf8 {
 		return address
 	}
-	local, domain, _ := strings.Cut(address, "@")
-	ascii, err := idna.Lookup.ToASCII(domain)
+	return asciiDomain(address)
+}
+
+// asciiDomain writes the domain of an address, or a domain alone, as IDNA has it.
+// One that IDNA does not know stays as it is.
+func asciiDomain(address string) string {
+	if isASCII(address) {
+		return address
+	}
+	at := strings.LastIndexByte(address, '@') + 1
+	ascii, err := idna.Lookup.ToASCII(address[at:])
 	if err != nil {
 		return address
 	}
-	return local + "@" + ascii
+	return address[:at] + ascii
 }
 
 func isASCII(s string) bool {
@@ -201,6 +210,11 @@ var errLost = errors.New("the connection was lost")
 // commands have been written with the mail before.
 func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 	c.answered = false
+	if !announced {
+		if err := c.inStep(); err != nil {
+			return nil, err
+		}
+	}
 	if c.reset && !announced {
 		c.reset = false
 		if _, err := c.command("RSET\r\n"); err != nil {
@@ -224,10 +238,10 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
+		if isOutOfStep(r, i) {
+			return nil, outOfStep(r)
+		}
 		if !accepts(r, i) {
-			if !refuses(r) {
-				return nil, outOfStep(r)
-			}
 			c.reset = i > 0
 			return c.outcome(r), nil
 		}
@@ -245,7 +259,7 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
-		case !accepts(r, i) && !refuses(r):
+		case refused == nil && isOutOfStep(r, i):
 			return nil, outOfStep(r)
 		case refused == nil && !accepts(r, i):
 			refused = &r
@@ -275,13 +289,23 @@ func accepts(r reply, command int) bool {
 	return r.code/100 == 2
 }
 
-// refuses reports whether a reply says no, now or for good.
-func refuses(r reply) bool { return r.code/100 == 4 || r.code/100 == 5 }
+// isOutOfStep reports whether a reply neither takes nor refuses the command: who
+// answers so answers something else, and nothing it says counts as a mail accepted.
+func isOutOfStep(r reply, command int) bool {
+	return !accepts(r, command) && r.code/100 != 4 && r.code/100 != 5
+}
 
-// outOfStep is the error of a reply that answers nothing that was asked: whose it
-// is, and whose those that follow are, nobody can say.
 func outOfStep(r reply) error {
-	return fmt.Errorf("%w: the relay is out of step, and says %d %s", errLost, r.code, r.text)
+	return fmt.Errorf("%w: the relay's reply is for something else: %d %s", errLost, r.code, r.text)
+}
+
+// inStep holds a relay from which no reply is outstanding to having sent none: the
+// next ones would be taken for those of the wrong command.
+func (c *connection) inStep() error {
+	if c.client.Text.R.Buffered() > 0 {
+		return fmt.Errorf("%w: the relay says what nobody asked for", errLost)
+	}
+	return nil
 }
 
 // hand writes the message and its final dot, and with it the envelope of the
@@ -338,11 +362,14 @@ func (c *connection) confirm() (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.code/100 != 2 && !refuses(r) {
+	if isOutOfStep(r, dot) {
 		return nil, outOfStep(r)
 	}
 	return c.outcome(r), nil
 }
+
+// dot is the final dot among the commands of a transaction: MAIL, RCPT, DATA, dot.
+const dot = 3
 
 func (c *connection) command(line string) (reply, error) {
 	if err := c.flush([]byte(line)); err != nil {
@@ -351,20 +378,7 @@ func (c *connection) command(line string) (reply, error) {
 	return c.read()
 }
 
-// inStep holds a relay from which no reply is outstanding to having sent none: the
-// next ones would be taken for those of the wrong command.
-func (c *connection) inStep() error {
-	if c.client.Text.R.Buffered() > 0 {
-		return fmt.Errorf("%w: the relay is out of step, and says what nobody asked for", errLost)
-	}
-	return nil
-}
-
-// flush writes commands when no reply is outstanding.
 func (c *connection) flush(b []byte) error {
-	if err := c.inStep(); err != nil {
-		return err
-	}
 	_ = c.client.UpdateDeadline(c.relay.Timeout)
 	if _, err := c.client.Text.W.Write(b); err != nil {
 		return fmt.Errorf("%w: %w", errLost, err)
@@ -375,10 +389,9 @@ func (c *connection) flush(b []byte) error {
 	return nil
 }
 
-// Bounds of a reply, against a relay that never ends one: what is read of it, and
-// what is kept.
+// Bounds of a reply, in bytes, against a relay that never ends one.
 const (
-	mostReply     = 64 << 10
+	longestReply  = 64 << 10
 	mostReplyText = 500
 )
 
@@ -386,13 +399,17 @@ const (
 func (c *connection) read() (reply, error) {
 	var r reply
 	var text []byte
-	for size := 0; size < mostReply; {
+	for size := 0; size < longestReply; {
 		line, err := c.client.Text.R.ReadSlice('\n')
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		begins := line
+		for size += len(line); errors.Is(err, bufio.ErrBufferFull) && size < longestReply; size += len(line) {
+			begins = bytes.Clone(begins[:min(len(begins), mostReplyText)])
+			line, err = c.client.Text.R.ReadSlice('\n') // the rest of a line of which the beginning says enough
+		}
+		if err != nil {
 			return r, fmt.Errorf("%w: %w", errLost, err)
 		}
-		size += len(line)
-		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.TrimRight(begins, "\r\n")
 		if len(line) < 3 || !isDigits(line[:3]) || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
 			return r, fmt.Errorf("%w: the relay speaks no SMTP", errLost)
 		}
@@ -403,13 +420,6 @@ func (c *connection) read() (reply, error) {
 				text = append(text, ' ')
 			}
 			text = append(text, line[4:]...)
-		}
-		for errors.Is(err, bufio.ErrBufferFull) && size < mostReply { // the rest of a long line
-			line, err = c.client.Text.R.ReadSlice('\n')
-			size += len(line)
-		}
-		if err != nil {
-			return r, fmt.Errorf("%w: %w", errLost, err)
 		}
 		if last {
 			r.text = strings.Map(printable, string(text[:min(len(text), mostReplyText)]))
