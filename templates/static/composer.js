@@ -46,7 +46,6 @@
     if (!response || !answer || response.status === 401) {
       // Nothing leaves the page: it would be lost at the login.
       changed = true;
-      held = false;
       waiting = undefined;
       status.textContent = response && response.status === 401 ? status.dataset.ended : status.dataset.failed;
       later(retry);
