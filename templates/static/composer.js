@@ -43,17 +43,20 @@
       // The server is away: what is written stays here, and is tried again.
     }
     saving = false;
+    if (!response || !answer || response.status === 401) {
+      // Nothing leaves the page: it would be lost at the login.
+      changed = true;
+      waiting = undefined;
+      status.textContent = response && response.status === 401 ? status.dataset.ended : status.dataset.failed;
+      later(retry);
+      return;
+    }
     if (waiting) {
-      if (response && response.ok && answer) form.elements.version.value = answer.version;
+      held = true;
+      if (response.ok) form.elements.version.value = answer.version;
       const button = waiting;
       waiting = undefined;
       form.requestSubmit(button);
-      return;
-    }
-    if (!response || !answer) {
-      changed = true;
-      status.textContent = status.dataset.failed;
-      later(retry);
       return;
     }
     status.textContent = answer.text;
@@ -96,13 +99,17 @@
   });
   form.addEventListener("submit", (event) => {
     clearTimeout(timer);
-    held = true; // the form itself saves, over the version that the last save made
-    if (saving) {
+    if (saving || (changed && !held)) {
       event.preventDefault();
       waiting = event.submitter;
+      save();
       return;
     }
+    held = true; // the form itself saves, over the version that the last save made
     leaving = true;
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (changed && !leaving) event.preventDefault();
   });
   window.addEventListener("pagehide", () => {
     if (changed && !leaving && !held) fetch(form.action, { method: "POST", body: body(), headers: { "X-Autosave": "1" }, keepalive: true });
