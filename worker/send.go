@@ -34,16 +34,29 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	if err != nil || active.Err() != nil {
 		return err
 	}
-	open, err := w.Store.Visit(ctx, task.Campaign, task.Batch)
+	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Visits: task.Visits}
+	again, enough := queue.Retried(ctx)
+	visits, open, err := w.Store.Visit(ctx, batch, again)
 	if err != nil || !open {
 		return err
 	}
-	p, err := w.prepared.get(ctx, w, task.Campaign)
+	batch.Visits = visits
+	err = w.visitBatch(ctx, active, batch)
+	if err != nil && enough {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry) // the sweep rings anew
+	}
+	return err
+}
+
+// visitBatch sends what is due in a batch, for a slice of time.
+func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID) error {
+	p, err := w.prepared.get(ctx, w, batch.Campaign)
 	if err != nil {
 		return err
 	}
-	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Priority: w.pacer.current().limits.Active[task.Campaign].Priority}
 	v := w.newVisit(p, batch, nil)
+	more := false
+	defer func() { w.ringBehind(ctx, active, batch, more) }()
 	sliced, done := context.WithTimeout(active, slice) // a relay that hangs does not hold up planning either
 	defer done()
 	for !w.isStopping() {
@@ -52,15 +65,39 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 		case active.Err() != nil:
 			return nil // paused or cancelled: whoever resumes it has the batch rung for
 		case sliced.Err() != nil:
-			batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
-			return w.Bell.RingSend(ctx, batch, w.Now())
+			more = true
+			return w.ring(ctx, batch)
 		case err != nil:
 			return err
+		case n == behind:
+			more = true
+			return nil // it is rung for when the one that waits is done
 		case n == 0:
 			return w.leave(ctx, v)
 		}
 	}
 	return nil
+}
+
+// ring rings for a batch in the queue of its campaign's priority now.
+func (w *Worker) ring(ctx context.Context, batch campaign.BatchID) error {
+	batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
+	return w.Bell.RingSend(ctx, batch)
+}
+
+// ringBehind rings for the batches that were put behind this one; the sweep does
+// when it cannot, or the campaign was stopped.
+func (w *Worker) ringBehind(ctx, active context.Context, batch campaign.BatchID, more bool) {
+	if active.Err() != nil || w.isStopping() {
+		w.waiters.forget(batch.Campaign)
+		return
+	}
+	for _, b := range w.waiters.done(batch, more) {
+		if err := w.ring(ctx, b); err != nil {
+			w.Log.Warn("the sweep will ring for the batch", "campaign", b.Campaign, "batch", b.Batch, "error", err)
+			return
+		}
+	}
 }
 
 // leave ends the visit of a batch that has nothing left to send but what is for
@@ -134,7 +171,11 @@ func (v *visit) learn(n int, took time.Duration) {
 // waited says that nothing was claimed, and that something may be next time.
 const waited = -1
 
-// sendSome claims and sends a few rows; it returns how many it claimed, or waited.
+// behind says that nothing may be sent now, and that another batch of the campaign
+// waits for the pace already.
+const behind = -2
+
+// sendSome claims and sends a few rows; it returns how many it claimed, waited, or behind.
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := w.Now()
@@ -149,6 +190,9 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	allowance, err := w.allow(ctx, v, route.Relay, limit)
 	if err != nil {
 		return 0, err
+	}
+	if allowance.n == 0 && v.to == nil && !w.waiters.mayWait(v.batch) {
+		return behind, nil
 	}
 	if allowance.n == 0 {
 		return waited, w.wait(ctx, allowance.wait)

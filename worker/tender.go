@@ -95,7 +95,7 @@ func (w *Worker) tendBatch(name string, batch campaign.BatchID) error {
 	defer w.closeLater(v)
 	for !w.isStopping() && active.Err() == nil {
 		if !bounded {
-			return w.Bell.RingSend(background, batch, w.Now()) // no bound any more: it goes with all others
+			return w.Bell.RingSend(background, batch) // no bound any more: it goes with all others
 		}
 		n, err := w.sendSome(active, v)
 		if n == 0 || err != nil && active.Err() == nil {

@@ -119,6 +119,8 @@ type BatchID struct {
 	Campaign ID
 	Batch    int
 	Priority Priority
+	// Visits is how often the batch had been visited when it was named.
+	Visits int
 }
 
 // Sweep is what a look over the ledger found to be done.
