@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,14 +141,15 @@ type visit struct {
 	to    *destination // the only one to send to; nil: all that have no bound
 	claim int          // how many rows to ask for next
 	most  int
-	after contact.ID // those up to it were claimed before
+	dry   map[string]time.Time // relays whose pace is used up, and until when
+	after contact.ID           // those up to it were claimed before
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
 }
 
 func (w *Worker) newVisit(p *prepared, batch campaign.BatchID, to *destination) *visit {
 	most := max(1, w.Window/w.Tasks)
-	return &visit{p: p, batch: batch, to: to, claim: min(most, firstClaim), most: most}
+	return &visit{p: p, batch: batch, to: to, claim: min(most, firstClaim), most: most, dry: map[string]time.Time{}}
 }
 
 // A claim is a round trip, so that many rows at once are cheap; but a row that
@@ -179,17 +181,12 @@ const behind = -2
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := w.Now()
-	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	route, allowance, err := w.route(ctx, v)
 	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
-	limit, err := w.reserve(ctx, v.claim)
-	if err != nil {
-		return 0, err
-	}
-	allowance, err := w.allow(ctx, v, route.Relay, limit)
-	if err != nil {
-		return 0, err
+	if allowance.n == 0 {
+		route.Claimed(0)
 	}
 	if allowance.n == 0 && v.to == nil && !w.waiters.mayWait(v.batch) {
 		return behind, nil
@@ -205,6 +202,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		request.Lanes, request.Except = v.to.lanes, false
 	}
 	policy, rows, err := w.claim(ctx, request)
+	route.Claimed(len(rows))
 	w.giveUnusedBack(ctx, allowance, allowance.n-len(rows))
 	if err != nil {
 		return 0, err
@@ -239,6 +237,69 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	w.pacer.giveBack(ctx, blocked, allowance.buckets)
 	v.learn(len(rows), w.Now().Sub(begun))
 	return len(rows), nil
+}
+
+// route finds the relay for the next mails, and how many may leave by it. One whose
+// pace is used up makes room for another; when all have to be waited for, the wait is
+// the shortest.
+func (w *Worker) route(ctx context.Context, v *visit) (*mailer.Route, allowance, error) {
+	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	if err != nil {
+		return nil, allowance{}, err
+	}
+	var shortest time.Duration
+	now := w.Now()
+	used := v.usedUp(now)
+	if other := w.instead(route, used); other != nil {
+		route = other
+	}
+	for {
+		limit, err := w.reserve(ctx, v.claim)
+		if err != nil {
+			return nil, allowance{}, err
+		}
+		a, err := w.allow(ctx, v, route.Relay, limit)
+		if err != nil || a.n > 0 {
+			return route, a, err
+		}
+		if shortest == 0 || a.wait < shortest {
+			shortest = a.wait
+		}
+		a.wait = shortest
+		if _, limited := w.pacer.current().limits.Relays[route.Relay]; !limited {
+			return route, a, nil // it is another pace that has to be waited for
+		}
+		used = append(used, route.Relay)
+		v.dry[route.Relay] = now.Add(min(a.wait, longestPace))
+		other := w.instead(route, used)
+		if other == nil {
+			return route, a, nil
+		}
+		route = other
+	}
+}
+
+// instead returns a route beside the relays whose pace is used up, if this one's is,
+// or nil.
+func (w *Worker) instead(route *mailer.Route, used []string) *mailer.Route {
+	if !slices.Contains(used, route.Relay) {
+		return nil
+	}
+	other := w.Pool.Instead(route, used)
+	if other != nil {
+		route.Claimed(0)
+	}
+	return other
+}
+
+// usedUp returns the relays whose pace was used up a moment ago.
+func (v *visit) usedUp(now time.Time) (relays []string) {
+	for relay, until := range v.dry {
+		if now.Before(until) {
+			relays = append(relays, relay)
+		}
+	}
+	return relays
 }
 
 // claim asks the store for rows. It is not given up when the campaign is stopped
