@@ -63,3 +63,36 @@ func TestPacedCampaignHoldsNobodyUp(t *testing.T) {
 		}
 	}
 }
+
+// Campaigns with mail for one limited destination take turns, and one that becomes
+// urgent meanwhile goes first.
+func TestCampaignsTakeTurnsAtLimitedDestination(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 0)
+	h.bringTo("slow.example", 120)
+	limit := campaign.Limit{Kind: campaign.DestinationLimit, Name: "slow.example", PerSecond: 20}
+	if err := h.db.SetLimit(t.Context(), limit, "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	sink := mailertest.New(t, nil)
+	h.start(sink.URL("max_conns=2"), func(o *worker.Options) { o.ChunkSize = 200 })
+	first := h.launch()
+	h.await(first, "some mails", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > 2 })
+	second := h.launch()
+	h.await(second, "its turn", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > 0 })
+	if c, err := h.db.Campaign(t.Context(), first); err != nil || c.State.Ended() {
+		t.Errorf("the first campaign is %s before the second had a turn, %v", c.State, err)
+	}
+	if err := h.db.SetPriority(t.Context(), second, campaign.PriorityHigh); err != nil {
+		t.Fatal(err)
+	}
+	if books := h.finished(second); books.Sent != 120 {
+		t.Errorf("books %+v", books)
+	}
+	if c, err := h.db.Campaign(t.Context(), first); err != nil || c.State.Ended() {
+		t.Errorf("the first campaign is %s before the urgent one, %v", c.State, err)
+	}
+	if books := h.finished(first); books.Sent != 120 {
+		t.Errorf("books %+v", books)
+	}
+}

@@ -123,6 +123,11 @@ type BatchID struct {
 	Visits int
 }
 
+// Same reports whether another names the same part.
+func (b BatchID) Same(other BatchID) bool {
+	return b.Campaign == other.Campaign && b.Batch == other.Batch
+}
+
 // Sweep is what a look over the ledger found to be done.
 type Sweep struct {
 	InDoubt  int64     // rows whose worker ended without a word
