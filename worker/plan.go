@@ -42,7 +42,7 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 		}
 		for _, batch := range due {
 			id := campaign.BatchID{Campaign: task.Campaign, Batch: batch, Priority: kept.Priority}
-			if err := w.Bell.RingSend(ctx, id, started); err != nil {
+			if err := w.Bell.RingSend(ctx, id); err != nil {
 				w.Log.Warn("the sweep will ring for the batch", "campaign", task.Campaign, "batch", batch, "error", err)
 			}
 		}

@@ -81,3 +81,25 @@ func TestWorkerTellsOfItsRelaysAndTestsThem(t *testing.T) {
 		t.Errorf("the keys are %+v, want %+v", about.Signers, want)
 	}
 }
+
+// A relay with a limit does not slow down the one beside it.
+func TestLimitedRelayHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1000)
+	limited, free := mailertest.New(t, nil), mailertest.New(t, nil)
+	limit := campaign.Limit{Kind: campaign.RelayLimit, Name: limited.Addr(), PerSecond: 1}
+	if err := h.db.SetLimit(t.Context(), limit, "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	h.start(limited.URL("max_conns=2")+","+free.URL("max_conns=2"), func(o *worker.Options) { o.Window = 64 })
+	id := h.launch()
+	if books := h.finished(id); books.Sent != 1000 { // within 30 s
+		t.Errorf("books %+v", books)
+	}
+	messages := free.Messages()
+	took := messages[len(messages)-1].At.Sub(messages[0].At)
+	if n := len(limited.Messages()); float64(n) > 10+2*took.Seconds() {
+		t.Errorf("%d mails went to the relay with a limit of 1/s", n)
+	}
+	t.Logf("%d mails in %s, %d by the relay with a limit", 1000, took, len(limited.Messages()))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,16 +35,29 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	if err != nil || active.Err() != nil {
 		return err
 	}
-	open, err := w.Store.Visit(ctx, task.Campaign, task.Batch)
+	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Visits: task.Visits}
+	again, enough := queue.Retried(ctx)
+	visits, open, err := w.Store.Visit(ctx, batch, again)
 	if err != nil || !open {
 		return err
 	}
-	p, err := w.prepared.get(ctx, w, task.Campaign)
+	batch.Visits = visits
+	err = w.visitBatch(ctx, active, batch)
+	if err != nil && enough {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry) // the sweep rings anew
+	}
+	return err
+}
+
+// visitBatch sends what is due in a batch, for a slice of time.
+func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID) error {
+	p, err := w.prepared.get(ctx, w, batch.Campaign)
 	if err != nil {
 		return err
 	}
-	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Priority: w.pacer.current().limits.Active[task.Campaign].Priority}
 	v := w.newVisit(p, batch, nil)
+	more := false
+	defer func() { w.ringBehind(ctx, active, batch, more) }()
 	sliced, done := context.WithTimeout(active, slice) // a relay that hangs does not hold up planning either
 	defer done()
 	for !w.isStopping() {
@@ -52,15 +66,39 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 		case active.Err() != nil:
 			return nil // paused or cancelled: whoever resumes it has the batch rung for
 		case sliced.Err() != nil:
-			batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
-			return w.Bell.RingSend(ctx, batch, w.Now())
+			more = true
+			return w.ring(ctx, batch)
 		case err != nil:
 			return err
+		case n == behind:
+			more = true
+			return nil // it is rung for when the one that waits is done
 		case n == 0:
 			return w.leave(ctx, v)
 		}
 	}
 	return nil
+}
+
+// ring rings for a batch in the queue of its campaign's priority now.
+func (w *Worker) ring(ctx context.Context, batch campaign.BatchID) error {
+	batch.Priority = w.pacer.current().limits.Active[batch.Campaign].Priority
+	return w.Bell.RingSend(ctx, batch)
+}
+
+// ringBehind rings for the batches that were put behind this one; the sweep does
+// when it cannot, or the campaign was stopped.
+func (w *Worker) ringBehind(ctx, active context.Context, batch campaign.BatchID, more bool) {
+	if active.Err() != nil || w.isStopping() {
+		w.waiters.forget(batch.Campaign)
+		return
+	}
+	for _, b := range w.waiters.done(batch, more) {
+		if err := w.ring(ctx, b); err != nil {
+			w.Log.Warn("the sweep will ring for the batch", "campaign", b.Campaign, "batch", b.Batch, "error", err)
+			return
+		}
+	}
 }
 
 // leave ends the visit of a batch that has nothing left to send but what is for
@@ -103,14 +141,15 @@ type visit struct {
 	to    *destination // the only one to send to; nil: all that have no bound
 	claim int          // how many rows to ask for next
 	most  int
-	after contact.ID // those up to it were claimed before
+	dry   map[string]time.Time // relays whose pace is used up, and until when
+	after contact.ID           // those up to it were claimed before
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
 }
 
 func (w *Worker) newVisit(p *prepared, batch campaign.BatchID, to *destination) *visit {
 	most := max(1, w.Window/w.Tasks)
-	return &visit{p: p, batch: batch, to: to, claim: min(most, firstClaim), most: most}
+	return &visit{p: p, batch: batch, to: to, claim: min(most, firstClaim), most: most, dry: map[string]time.Time{}}
 }
 
 // A claim is a round trip, so that many rows at once are cheap; but a row that
@@ -134,21 +173,23 @@ func (v *visit) learn(n int, took time.Duration) {
 // waited says that nothing was claimed, and that something may be next time.
 const waited = -1
 
-// sendSome claims and sends a few rows; it returns how many it claimed, or waited.
+// behind says that nothing may be sent now, and that another batch of the campaign
+// waits for the pace already.
+const behind = -2
+
+// sendSome claims and sends a few rows; it returns how many it claimed, waited, or behind.
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := w.Now()
-	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	route, allowance, err := w.route(ctx, v)
 	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
-	limit, err := w.reserve(ctx, v.claim)
-	if err != nil {
-		return 0, err
+	if allowance.n == 0 {
+		route.Claimed(0)
 	}
-	allowance, err := w.allow(ctx, v, route.Relay, limit)
-	if err != nil {
-		return 0, err
+	if allowance.n == 0 && v.to == nil && !w.waiters.mayWait(v.batch) {
+		return behind, nil
 	}
 	if allowance.n == 0 {
 		return waited, w.wait(ctx, allowance.wait)
@@ -161,6 +202,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		request.Lanes, request.Except = v.to.lanes, false
 	}
 	policy, rows, err := w.claim(ctx, request)
+	route.Claimed(len(rows))
 	w.giveUnusedBack(ctx, allowance, allowance.n-len(rows))
 	if err != nil {
 		return 0, err
@@ -195,6 +237,69 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	w.pacer.giveBack(ctx, blocked, allowance.buckets)
 	v.learn(len(rows), w.Now().Sub(begun))
 	return len(rows), nil
+}
+
+// route finds the relay for the next mails, and how many may leave by it. One whose
+// pace is used up makes room for another; when all have to be waited for, the wait is
+// the shortest.
+func (w *Worker) route(ctx context.Context, v *visit) (*mailer.Route, allowance, error) {
+	route, err := w.Pool.Ready(ctx, v.p.messageDomain)
+	if err != nil {
+		return nil, allowance{}, err
+	}
+	var shortest time.Duration
+	now := w.Now()
+	used := v.usedUp(now)
+	if other := w.instead(route, used); other != nil {
+		route = other
+	}
+	for {
+		limit, err := w.reserve(ctx, v.claim)
+		if err != nil {
+			return nil, allowance{}, err
+		}
+		a, err := w.allow(ctx, v, route.Relay, limit)
+		if err != nil || a.n > 0 {
+			return route, a, err
+		}
+		if shortest == 0 || a.wait < shortest {
+			shortest = a.wait
+		}
+		a.wait = shortest
+		if _, limited := w.pacer.current().limits.Relays[route.Relay]; !limited {
+			return route, a, nil // it is another pace that has to be waited for
+		}
+		used = append(used, route.Relay)
+		v.dry[route.Relay] = now.Add(min(a.wait, longestPace))
+		other := w.instead(route, used)
+		if other == nil {
+			return route, a, nil
+		}
+		route = other
+	}
+}
+
+// instead returns a route beside the relays whose pace is used up, if this one's is,
+// or nil.
+func (w *Worker) instead(route *mailer.Route, used []string) *mailer.Route {
+	if !slices.Contains(used, route.Relay) {
+		return nil
+	}
+	other := w.Pool.Instead(route, used)
+	if other != nil {
+		route.Claimed(0)
+	}
+	return other
+}
+
+// usedUp returns the relays whose pace was used up a moment ago.
+func (v *visit) usedUp(now time.Time) (relays []string) {
+	for relay, until := range v.dry {
+		if now.Before(until) {
+			relays = append(relays, relay)
+		}
+	}
+	return relays
 }
 
 // claim asks the store for rows. It is not given up when the campaign is stopped

@@ -16,8 +16,9 @@ type Store interface {
 	// sent now; done says that none was left and the campaign is planned.
 	PlanChunk(ctx context.Context, id campaign.ID, limit int, now time.Time,
 		decide func(gating.Facts, gating.Policy) gating.Verdict) (due []int, done bool, err error)
-	// Visit notes that a batch is being worked on; it reports false when it is closed.
-	Visit(ctx context.Context, id campaign.ID, batch int) (open bool, err error)
+	// Visit notes that a batch is being worked on; it reports false when it is closed,
+	// or was visited since the bell was rung, unless again.
+	Visit(ctx context.Context, b campaign.BatchID, again bool) (visits int, open bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
 	// Unclaim gives back what a claim that ended with campaign.ErrUnheard has taken.
 	Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error)
@@ -53,5 +54,5 @@ type Store interface {
 type Bell interface {
 	RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) error
 	RingNotices(ctx context.Context, epoch time.Time) error
-	RingSend(ctx context.Context, b campaign.BatchID, epoch time.Time) error
+	RingSend(ctx context.Context, b campaign.BatchID) error
 }

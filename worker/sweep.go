@@ -45,7 +45,7 @@ func (w *Worker) sweep(ctx context.Context) error {
 		w.Log.Info("rang again for planning", "campaign", id)
 	}
 	for _, b := range found.Batches {
-		if err := w.Bell.RingSend(ctx, b, now); err != nil {
+		if err := w.Bell.RingSend(ctx, b); err != nil {
 			return err
 		}
 	}

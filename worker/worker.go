@@ -112,6 +112,7 @@ type Worker struct {
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
 	tenders  tenders
+	waiters  waiters
 	// closing are the visits whose mails are still to be recorded, beside what
 	// runs along.
 	closing, beside sync.WaitGroup
@@ -128,6 +129,7 @@ func New(o Options) *Worker {
 	}
 	w.prepared.byID = map[campaign.ID]*prepared{}
 	w.tenders.byName = map[string]*tender{}
+	w.waiters.byCampaign = map[campaign.ID]*waiter{}
 	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), now: o.Now, log: o.Log,
 		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), following: map[campaign.ID]following{}}
 	w.recorder = newRecorder(o.Store, o.Log)

@@ -120,6 +120,13 @@ type BatchID struct {
 	Campaign ID
 	Batch    int
 	Priority Priority
+	// Visits is how often the batch had been visited when it was named.
+	Visits int
+}
+
+// Same reports whether another names the same part.
+func (b BatchID) Same(other BatchID) bool {
+	return b.Campaign == other.Campaign && b.Batch == other.Batch
 }
 
 // Sweep is what a look over the ledger found to be done.

@@ -82,18 +82,44 @@ func (e *NoRelayError) Error() string {
 	return fmt.Sprintf("no relay takes mails from %s; add from=%s to one, or name a relay without from", e.From, e.From)
 }
 
+// Instead returns a route over a relay that is open now and not among those named,
+// for mails of the same kind; without one, and where weights are to be kept, nil.
+func (p *Pool) Instead(of *Route, except []string) *Route {
+	if of.group.weighted {
+		return nil
+	}
+	var relays []*relayState
+	for _, t := range of.group.turns {
+		if slices.Contains(except, t.relay.name) {
+			relays = append(relays, t.relay)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.choose(of.group, claimSize, relays...)
+}
+
+// Claimed says for how many mails of a route rows were found: what it was counted
+// for beyond them is for its relay to take later.
+func (r *Route) Claimed(mails int) {
+	if unused := int64(claimSize - mails); unused > 0 {
+		r.counted.Add(-unused)
+		r.turn.carried.Add(-unused)
+	}
+}
+
 // claimSize is about how many mails a route is asked for.
 const claimSize = 16
 
 // choose returns a route over the relay whose turn it is, among those that are
 // open, or nil. A relay that is passed over does not get later what it missed.
 // The caller holds mu.
-func (p *Pool) choose(g *group, mails int64, except *relayState) *Route {
+func (p *Pool) choose(g *group, mails int64, except ...*relayState) *Route {
 	now := time.Now()
 	var best *turn
 	bestBusy := 0.0
 	for _, t := range g.turns {
-		if t.relay == except || t.relay.open.Load() == 0 {
+		if slices.Contains(except, t.relay) || t.relay.open.Load() == 0 {
 			continue
 		}
 		busy := 0.0

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,13 +92,20 @@ func takeFromLapsed(ctx context.Context, tx pgx.Tx, state campaign.DeliveryState
 }
 
 // Visit notes that a batch is being worked on, so that the sweep need not ring for
-// it. It reports false when the batch is closed.
-func (db *DB) Visit(ctx context.Context, id campaign.ID, batch int) (open bool, err error) {
-	tag, err := db.pool.Exec(ctx, `UPDATE batch SET rung_at = now() WHERE campaign_id = $1 AND batch = $2 AND closed_at IS NULL`, id, batch)
-	if err != nil {
-		return false, fmt.Errorf("visit batch %d of campaign %d: %w", batch, id, err)
+// it, and returns how often it was. It reports false when the batch is closed, or was
+// visited since the bell was rung; with again, the latter does not count.
+func (db *DB) Visit(ctx context.Context, b campaign.BatchID, again bool) (visits int, open bool, err error) {
+	err = db.pool.QueryRow(ctx, `
+		UPDATE batch SET rung_at = now(), visits = visits + 1
+		WHERE campaign_id = $1 AND batch = $2 AND closed_at IS NULL AND ($4 OR visits = $3)
+		RETURNING visits`, b.Campaign, b.Batch, b.Visits, again).Scan(&visits)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
 	}
-	return tag.RowsAffected() == 1, nil
+	if err != nil {
+		return 0, false, fmt.Errorf("visit batch %d of campaign %d: %w", b.Batch, b.Campaign, err)
+	}
+	return visits, true, nil
 }
 
 // Sweep looks over the ledger. Rows of workers whose lease has run out are in
@@ -149,7 +157,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 						AND d.state IN ('pending', 'deferred')))
 				ORDER BY b.rung_at LIMIT $2)
 			UPDATE batch b SET rung_at = now() FROM due WHERE b.campaign_id = due.campaign_id AND b.batch = due.batch
-			RETURNING b.campaign_id, b.batch, due.priority`, patience, most)
+			RETURNING b.campaign_id, b.batch, due.priority, b.visits`, patience, most)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ type Plan struct {
 type Send struct {
 	Campaign campaign.ID `json:"campaign"`
 	Batch    int         `json:"batch"`
+	Visits   int         `json:"visits"` // before the bell was rung
 }
 
 // Connect returns a client for the Redis at the URL: redis://, rediss://
@@ -117,13 +119,14 @@ func (c *Client) RingPlan(ctx context.Context, id campaign.ID, epoch time.Time) 
 	return c.ring(ctx, PlanTask, planQueue, fmt.Sprintf("c%d.plan.%x", id, epoch.UnixMilli()), Plan{id})
 }
 
-// RingSend asks for a batch to be sent, in the same way.
-func (c *Client) RingSend(ctx context.Context, b campaign.BatchID, epoch time.Time) error {
+// RingSend asks for a batch to be sent. Bells between two visits are one bell, so
+// that the queue does not grow while batches wait for their turn.
+func (c *Client) RingSend(ctx context.Context, b campaign.BatchID) error {
 	queue := sendQueue
 	if b.Priority == campaign.PriorityHigh || b.Priority == campaign.PriorityLow {
 		queue += "-" + string(b.Priority)
 	}
-	return c.ring(ctx, SendTask, queue, fmt.Sprintf("c%d.b%d.%x", b.Campaign, b.Batch, epoch.UnixMilli()), Send{b.Campaign, b.Batch})
+	return c.ring(ctx, SendTask, queue, fmt.Sprintf("c%d.b%d.%d", b.Campaign, b.Batch, b.Visits), Send{b.Campaign, b.Batch, b.Visits})
 }
 
 // RingNotices asks for the notices that are due to be sent, in the same way.
@@ -135,13 +138,24 @@ func (c *Client) RingNotices(ctx context.Context, epoch time.Time) error {
 // worker died; after that the sweep rings with a fresh id.
 const mostRetries = 3
 
+// Retried reports whether a task was tried before, and whether it was often enough
+// that the sweep should ring anew.
+func Retried(ctx context.Context) (again, enough bool) {
+	n, _ := asynq.GetRetryCount(ctx)
+	return n > 0, n >= mostRetries
+}
+
 func (c *Client) ring(ctx context.Context, task, queue, id string, payload any) error {
 	body, err := json.Marshal(payload)
 	if err != nil {
 		return fmt.Errorf("ring %s: %w", id, err)
 	}
+	retries := mostRetries
+	if task == SendTask {
+		retries = math.MaxInt32 // its id is fresh only after a visit: it must not end before
+	}
 	_, err = c.asynq.EnqueueContext(ctx, asynq.NewTask(task, body),
-		asynq.Queue(queue), asynq.TaskID(id), asynq.MaxRetry(mostRetries), asynq.Timeout(taskTimeout))
+		asynq.Queue(queue), asynq.TaskID(id), asynq.MaxRetry(retries), asynq.Timeout(taskTimeout))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("ring %s: %w", id, err)
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/jatak-mail/jatak/internal/queue/queuetest"
 )
 
-func TestBellsOfOneEpochAreOneBell(t *testing.T) {
+func TestBellsOfOneEpochOrVisitAreOneBell(t *testing.T) {
 	t.Parallel()
 	client, _ := queuetest.New(t)
 	bell := queue.NewClient(client)
 	inspector := asynq.NewInspectorFromRedisClient(client)
 	epoch := time.UnixMilli(1_800_000_000_000)
 	for range 3 {
-		if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2}, epoch); err != nil {
+		if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2}, epoch.Add(time.Second)); err != nil {
+	if err := bell.RingSend(t.Context(), campaign.BatchID{Campaign: 7, Batch: 2, Visits: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := bell.RingPlan(t.Context(), 7, epoch); err != nil {
