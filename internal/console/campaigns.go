@@ -43,6 +43,8 @@ type campaignStore interface {
 	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
 	ContactsOnFile(ctx context.Context) (int64, error)
 	Limits(ctx context.Context) (campaign.Limits, error)
+	LedgerMark(ctx context.Context) (campaign.LedgerMark, error)
+	MostGained(ctx context.Context, since campaign.LedgerMark) (people int64, err error)
 	LastRate(ctx context.Context) (perSecond float64, err error)
 	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
