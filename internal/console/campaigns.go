@@ -568,7 +568,7 @@ const mostPace = 100_000
 // setSpeed changes a campaign's pace and its place among the others.
 func (s *site) setSpeed(r *http.Request, c campaign.Campaign) error {
 	pace := 0.0
-	if text := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("pace")), ",", "."); text != "" {
+	if text := templates.ReadNumeral(s.lang(r), strings.TrimSpace(r.PostFormValue("pace"))); text != "" {
 		var err error
 		if pace, err = strconv.ParseFloat(text, 64); err != nil || !(pace >= 0 && pace <= mostPace) {
 			return &badInput{"console.pace.bad"}
