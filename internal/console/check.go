@@ -176,6 +176,7 @@ type checkPage struct {
 	Languages []nameCount
 	Named     string // the languages in a sentence
 	Problems  []string
+	Sample    bool   // the mail is that of a starter, unchanged
 	Estimate  string // how long it takes; "" when nobody knows
 	Rate      string
 	Bound     string
@@ -218,7 +219,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content),
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Sample: s.sample(c.Content),
 		Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
 	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
