@@ -40,9 +40,12 @@ func auditUser(ctx context.Context, tx pgx.Tx, actor, action, email string, role
 	return err
 }
 
-// Invitation returns whom a link invites, or staff.ErrNotFound.
+// Invitation returns whom a link invites, or staff.ErrNotFound. A link that names
+// nobody invites the first user, and ends when there is one.
 func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email string, role staff.Role, err error) {
-	err = db.pool.QueryRow(ctx, `SELECT email, role FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2`, hash, now).Scan(&email, &role)
+	err = db.pool.QueryRow(ctx, `
+		SELECT email, role FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2
+		AND (email <> '' OR NOT EXISTS (SELECT FROM staff WHERE disabled_at IS NULL))`, hash, now).Scan(&email, &role)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", "", staff.ErrNotFound
 	}
@@ -65,6 +68,11 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		}
 		if err != nil {
 			return err
+		}
+		if invited == "" {
+			if err := firstUser(ctx, tx); err != nil {
+				return err
+			}
 		}
 		var administers bool
 		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM staff WHERE email = lower($1) AND role = 'administrator' AND disabled_at IS NULL)`, u.Email).
@@ -95,6 +103,24 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 		return fmt.Errorf("accept invitation: %w", err)
 	}
 	return nil
+}
+
+// firstUser holds off other first users, ends their links, and returns
+// staff.ErrNotFound when somebody can log in already: who has such a link is nobody's
+// successor.
+func firstUser(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `LOCK TABLE staff IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		return err
+	}
+	var has bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM staff WHERE disabled_at IS NULL)`).Scan(&has); err != nil {
+		return err
+	}
+	if has {
+		return staff.ErrNotFound
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM staff_invitation WHERE email = ''`)
+	return err
 }
 
 // HasStaff reports whether anybody can log in.

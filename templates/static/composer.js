@@ -134,4 +134,38 @@
       text.focus();
     }
   });
+
+  // Buttons that write: marks into the source, fields wherever one was last.
+  const insert = document.getElementById("insert");
+  const source = Object.values(editors)[0];
+  if (insert && source) {
+    let line; // the one-line field that one was in last; none: the source
+    form.addEventListener("focusin", (event) => {
+      if (event.target.matches("[name=subject], [name=preheader], textarea[name=text]")) line = event.target;
+      else if (event.target === source.host) line = undefined;
+    });
+    insert.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      const { field, mark, before, after, words } = button.dataset;
+      if (field && line) {
+        line.setRangeText(field, line.selectionStart, line.selectionEnd, "end");
+        line.dispatchEvent(new Event("input", { bubbles: true }));
+        line.focus();
+        return;
+      }
+      const { view } = source;
+      const { from, to } = view.state.selection.main;
+      if (field) view.dispatch(view.state.replaceSelection(field));
+      else if (mark) view.dispatch({ changes: { from: view.state.doc.lineAt(from).from, insert: mark } });
+      else {
+        const chosen = view.state.sliceDoc(from, to) || words;
+        const anchor = from + before.length;
+        view.dispatch({ changes: { from, to, insert: before + chosen + after }, selection: { anchor, head: anchor + chosen.length } });
+      }
+      view.focus();
+    });
+    insert.hidden = false;
+    document.getElementById("fields").hidden = true;
+  }
 })();
