@@ -31,7 +31,11 @@ func Numeral(lang, number string) string {
 func ReadNumeral(lang, text string) string {
 	bare := strings.NewReplacer(" ", "", "\u00a0", "", "\u202f", "").Replace(text)
 	group, point := signs(lang)
-	if m := groupedNumeral[group].FindStringSubmatch(bare); m != nil {
+	grouped := groupedByComma
+	if group == "." {
+		grouped = groupedByPoint
+	}
+	if m := grouped.FindStringSubmatch(bare); m != nil {
 		return strings.ReplaceAll(m[1], group, "") + strings.Replace(m[2], point, ".", 1)
 	}
 	if number := strings.Replace(bare, ",", ".", 1); plainNumeral.MatchString(number) {
@@ -50,8 +54,6 @@ func signs(lang string) (group, point string) {
 
 var (
 	plainNumeral   = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
-	groupedNumeral = map[string]*regexp.Regexp{
-		".": regexp.MustCompile(`^([1-9][0-9]{0,2}(?:\.[0-9]{3})+)(,[0-9]+)?$`),
-		",": regexp.MustCompile(`^([1-9][0-9]{0,2}(?:,[0-9]{3})+)(\.[0-9]+)?$`),
-	}
+	groupedByPoint = regexp.MustCompile(`^([1-9][0-9]{0,2}(?:\.[0-9]{3})+)(,[0-9]+)?$`)
+	groupedByComma = regexp.MustCompile(`^([1-9][0-9]{0,2}(?:,[0-9]{3})+)(\.[0-9]+)?$`)
 )
