@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,6 +114,11 @@ func (p page) Number(n any) string {
 	return fmt.Sprint(n)
 }
 
+// Field writes a number as it stands in a field: with all its digits.
+func (p page) Field(n float64) string {
+	return Numeral(p.Frame.Language, strconv.FormatFloat(n, 'f', -1, 64))
+}
+
 func whole(n any) (int64, bool) {
 	switch n := n.(type) {
 	case int:
@@ -205,7 +211,7 @@ func Share(lang string, part, of int64) string {
 // Percent writes a percentage as a language does: 12.3%, or 12,3 % in Danish.
 func Percent(lang, number string) string {
 	if lang == "da" {
-		return strings.Replace(number, ".", ",", 1) + "\u00a0%"
+		return Numeral(lang, number) + "\u00a0%"
 	}
 	return number + "%"
 }

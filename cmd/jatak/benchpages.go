@@ -144,7 +144,10 @@ func day(from int) string { return time.Now().AddDate(0, 0, from).Format(time.Da
 // campaignPages are about campaigns that are launched, and the check before.
 func campaignPages(s samples) []benchPage {
 	const one, report, people = "GET /campaigns/{id}", "GET /campaigns/{id}/report", "GET /campaigns/{id}/people"
+	all := page("GET /campaigns", "", "")
+	all.Moved = true
 	list := []benchPage{
+		all,
 		page("GET /{$}", "", ""),
 		page("GET /{$}", "ended", "state=ended"),
 		page("GET /{$}", "found by name", "q=newsletter+17"),
@@ -191,7 +194,9 @@ func campaignPages(s samples) []benchPage {
 func writingPages(base string, id, version int64) []benchPage {
 	edit := page("GET "+base+"/edit", "", "", id)
 	edit.Moved = true
-	list := []benchPage{edit}
+	test := page("GET "+base+"/test", "", "", id)
+	test.Moved = true
+	list := []benchPage{edit, test}
 	steps := []string{"audience", "type", "content", "check"}
 	if strings.HasPrefix(base, "/templates") {
 		steps = []string{"content", "type"}

@@ -85,3 +85,10 @@ func count(r contact.Recipient, p gating.Policy, planned map[contact.Address]boo
 	}
 	return v
 }
+
+// LedgerMark is how far the ledgers had come at a moment, for telling whether a
+// gate report still holds.
+type LedgerMark struct {
+	Contacts, Consents, Choices int64 // the newest of each
+	Lines                       int64 // of all lists together
+}

@@ -43,6 +43,8 @@ type campaignStore interface {
 	Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error]
 	ContactsOnFile(ctx context.Context) (int64, error)
 	Limits(ctx context.Context) (campaign.Limits, error)
+	LedgerMark(ctx context.Context) (campaign.LedgerMark, error)
+	MostGained(ctx context.Context, since campaign.LedgerMark) (people int64, err error)
 	LastRate(ctx context.Context) (perSecond float64, err error)
 	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
@@ -566,7 +568,7 @@ const mostPace = 100_000
 // setSpeed changes a campaign's pace and its place among the others.
 func (s *site) setSpeed(r *http.Request, c campaign.Campaign) error {
 	pace := 0.0
-	if text := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("pace")), ",", "."); text != "" {
+	if text := templates.ReadNumeral(s.lang(r), strings.TrimSpace(r.PostFormValue("pace"))); text != "" {
 		var err error
 		if pace, err = strconv.ParseFloat(text, 64); err != nil || !(pace >= 0 && pace <= mostPace) {
 			return &badInput{"console.pace.bad"}

@@ -290,6 +290,44 @@ func TestALargeLaunchAsksForTheNumber(t *testing.T) {
 	}
 }
 
+// A report does not outlive what it rests on: who withdraws is no more than the
+// marketer agreed to, who comes is.
+func TestALaunchIsRefusedWhenMorePeopleHaveCome(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.town(30)
+	id := o.newsletter("June")
+	if err := o.db.Set(t.Context(), contact.SettingConfirmAbove, "10", "test", noon); err != nil {
+		t.Fatal(err)
+	}
+	b := o.as(staff.Marketer)
+	path := fmt.Sprintf("/campaigns/%d/launch", id)
+	first := b.checked(id)
+	o.comer("late@example.org")
+	w := b.do("POST", path, url.Values{"seen": {seen(first)}, "number": {"30"}})
+	if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "Something has changed") || !strings.Contains(w.Body.String(), "Send to 31 people") {
+		t.Fatalf("after somebody has come it answers %d: %s", w.Code, w.Body)
+	}
+	o.choose(5, 0, noon)
+	if w := b.do("POST", path, url.Values{"seen": {seen(w)}, "number": {"31"}}); w.Code != http.StatusSeeOther {
+		t.Errorf("after somebody has withdrawn it answers %d: %s", w.Code, w.Body)
+	}
+}
+
+// comer imports one person more.
+func (o *office) comer(email string) {
+	o.t.Helper()
+	err := o.db.Import(o.t.Context(), func(im *postgres.Import) error {
+		_, err := im.Contacts(o.t.Context(), func(yield func(contact.LegacyContact, error) bool) {
+			yield(contact.LegacyContact{ID: email, Email: email, Address: contact.Address(email), Digest: []byte(email), Language: "da"}, nil)
+		}, func(contact.Objection) {})
+		return err
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 // held gives some of a town a basis and turns E-marketing privacy on: the others
 // are held back by nothing else.
 func (o *office) held(people, consented int) {

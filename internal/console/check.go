@@ -25,6 +25,8 @@ import (
 // about.
 type gate struct {
 	At        time.Time
+	Key       string              // the content and the rules that it is about
+	Mark      campaign.LedgerMark // how far the ledgers had come
 	Report    *campaign.GateReport
 	Off, On   map[gating.Reason][]contact.ID
 	Privacy   bool
@@ -65,9 +67,13 @@ func (g *gate) people(privacy bool) map[gating.Reason][]contact.ID {
 
 const (
 	// gateLife is how long what the gate said is shown without asking it again.
-	gateLife = 5 * time.Minute
-	// launchLife is how long a marketer may think it over.
-	launchLife = time.Hour
+	gateLife = time.Minute
+	// peopleLife is how long the people behind its numbers can be looked at.
+	peopleLife = time.Hour
+	// gainBound is the part of the people in a report, one in so many, that may
+	// have come since without its being made anew: where people sign up all the
+	// time, no report would ever hold.
+	gainBound = 1000
 	// gateStep is how often the progress is told, in people.
 	gateStep = 1000
 )
@@ -90,7 +96,11 @@ func gateKey(c campaign.Campaign, policy gating.Policy) string {
 }
 
 func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.Policy, j *work) (*gate, error) {
-	g := &gate{At: policy.Now, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
+	mark, err := s.Store.LedgerMark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{At: policy.Now, Key: gateKey(c, policy), Mark: mark, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
 		Privacy: policy.Privacy, Languages: map[string]int64{}, Lifted: map[string]int64{}}
 	for recipient, err := range s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now)) {
 		if err != nil {
@@ -156,6 +166,7 @@ type checkPage struct {
 	OnFile    int64
 	Seen      string // which report this is
 	At        time.Time
+	Again     bool // it is being made anew
 	Audience  int64
 	Sends     int64
 	Falls     []bar // who falls away, by reason, in the gate's order
@@ -165,6 +176,7 @@ type checkPage struct {
 	Languages []nameCount
 	Named     string // the languages in a sentence
 	Problems  []string
+	Sample    bool   // the mail is that of a starter, unchanged
 	Estimate  string // how long it takes; "" when nobody knows
 	Rate      string
 	Bound     string
@@ -207,7 +219,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content),
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Sample: s.sample(c.Content),
 		Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
 	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
@@ -235,6 +247,7 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		return
 	}
 	s.fillCheck(r, &p, g)
+	p.Again = s.Now().Sub(g.At) >= gateLife
 	fit := c.State == campaign.StateDraft && len(p.Problems) == 0
 	p.MayLaunch = fit && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
 	p.Type = p.Sends > rules.ConfirmAbove
@@ -327,9 +340,47 @@ func capital(text string) string {
 	return string(unicode.ToUpper(first)) + text[size:]
 }
 
-// seen names a report: a launch says which it rests on.
+// seen names a report: a launch says what it is about and the numbers that were
+// shown.
 func (g *gate) seen() string {
-	return fmt.Sprintf("%d-%d-%d", g.At.UnixNano(), g.Report.Audience, g.sends())
+	return fmt.Sprintf("%x-%d-%d", sha256.Sum256([]byte(g.Key)), g.sends(), g.Report.SendLifted)
+}
+
+// holds reports whether what was seen still does: it is about the same, and no
+// more people get the mail. It returns how many it showed.
+func (g *gate) holds(seen string, lifted bool) (shown int64, ok bool) {
+	about, numbers, _ := strings.Cut(seen, "-")
+	plain, override, _ := strings.Cut(numbers, "-")
+	now := g.sends()
+	if lifted {
+		plain, now = override, g.Report.SendLifted
+	}
+	shown, err := strconv.ParseInt(plain, 10, 64)
+	return shown, err == nil && about == fmt.Sprintf("%x", sha256.Sum256([]byte(g.Key))) && now <= shown
+}
+
+// fresh returns what the gate says now: a report that is a minute old, or after
+// which many may have come, is made anew. It is nil while that goes on.
+func (s *site) fresh(r *http.Request, c campaign.Campaign) (*gate, error) {
+	for range 2 {
+		j, err := s.gateOf(r, c, gateLife, s.Patience)
+		if err != nil {
+			return nil, err
+		}
+		g, ok, err := result[*gate](j)
+		if err != nil || !ok || s.Now().Sub(g.At) >= gateLife {
+			return nil, err
+		}
+		gained, err := s.Store.MostGained(r.Context(), g.Mark)
+		if err != nil {
+			return nil, err
+		}
+		if gained <= g.Report.Audience/gainBound {
+			return g, nil
+		}
+		s.gates.drop(g.Key)
+	}
+	return nil, nil
 }
 
 // inWords lists names in a sentence: a, b and c.
@@ -393,12 +444,7 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
 		return
 	}
-	j, err := s.gateOf(r, c, launchLife, s.Patience)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	g, ready, err := result[*gate](j)
+	g, err := s.fresh(r, c)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -408,15 +454,20 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		s.fail(w, r, err)
 		return
 	}
+	if g == nil {
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
+		return
+	}
+	shown, holds := g.holds(r.PostFormValue("seen"), override.Reason != "")
 	at, ok := s.launchTime(r)
 	switch {
-	case !ready || r.PostFormValue("seen") != g.seen():
+	case !holds:
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
 		return
 	case sends(g) == 0:
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.nobody"))
 		return
-	case sends(g) > rules.ConfirmAbove && digits(r.PostFormValue("number")) != strconv.FormatInt(sends(g), 10):
+	case sends(g) > rules.ConfirmAbove && digits(r.PostFormValue("number")) != strconv.FormatInt(shown, 10):
 		s.showCheck(w, r, http.StatusBadRequest, c, s.text(r, "console.check.type.wrong", s.number(r, sends(g))))
 		return
 	case !ok:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ func (s *site) composerRoutes() (list []route) {
 		)
 	}
 	return append(list,
+		route{pattern: "GET /campaigns", role: staff.Viewer, handle: s.toList},
+		route{pattern: "GET /campaigns/{id}/test", role: staff.Marketer, handle: s.toTest},
+		route{pattern: "GET /templates/{id}/test", role: staff.Marketer, handle: s.toTest},
 		route{pattern: "GET /campaigns/new", role: staff.Marketer, handle: s.newCampaign},
 		route{pattern: "POST /campaigns", role: staff.Marketer, handle: s.createCampaign, kept: true},
 		route{pattern: "GET /templates", role: staff.Marketer, handle: s.templates},
@@ -132,25 +136,94 @@ func (s *site) writable(w http.ResponseWriter, r *http.Request) (d campaign.Draf
 	return d, ok
 }
 
-// resume leads to the first step at which something is missing.
+// toList leads to the list of campaigns, which is the first page.
+func (s *site) toList(w http.ResponseWriter, r *http.Request) { s.redirect(w, r, "/") }
+
+// toTest leads to the step with the form for test mails, which posts here.
+func (s *site) toTest(w http.ResponseWriter, r *http.Request) {
+	if d, ok := s.writable(w, r); ok {
+		s.redirect(w, r, base(d.DraftRef)+"/edit/"+stepContent)
+	}
+}
+
+// resume leads to the first step at which something is missing, or which nobody
+// has come to yet.
 func (s *site) resume(w http.ResponseWriter, r *http.Request) {
 	d, ok := s.writable(w, r)
 	if !ok {
 		return
 	}
 	steps := stepsOf(d.DraftRef)
-	step := steps[len(steps)-1]
 	if d.Template {
-		step = stepContent
-	} else if faults := d.Content.Faults(); len(faults) > 0 {
-		step = steps[slices.IndexFunc(steps, func(name string) bool {
-			return slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == name })
-		})]
-		if d.Version == 1 {
-			step = steps[0]
+		s.redirect(w, r, base(d.DraftRef)+"/edit/"+stepContent)
+		return
+	}
+	reached, err := s.reached(r.Context(), d)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	faults := d.Content.Faults()
+	at := slices.IndexFunc(steps, func(name string) bool { return faulty(faults, name) })
+	if at < 0 || at > reached {
+		at = reached
+	}
+	s.redirect(w, r, base(d.DraftRef)+"/edit/"+steps[at])
+}
+
+// faulty reports whether something is missing or wrong in a step.
+func faulty(faults []campaign.Fault, step string) bool {
+	return slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == step })
+}
+
+// reached is the step after the furthest one in which something was written in
+// this draft; what it began with does not count.
+func (s *site) reached(ctx context.Context, d campaign.Draft) (at int, err error) {
+	steps := stepsOf(d.DraftRef)
+	if d.Template {
+		return len(steps), nil // it is written in any order
+	}
+	if d.Version == 1 {
+		return 0, nil
+	}
+	first, err := s.Store.DraftVersion(ctx, d.DraftRef, 1)
+	if errors.Is(err, campaign.ErrNotFound) { // long ago
+		return len(steps) - 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for i, step := range steps {
+		if !reflect.DeepEqual(partOf(step, first.Content), partOf(step, d.Content)) {
+			at = i + 1
 		}
 	}
-	s.redirect(w, r, base(d.DraftRef)+"/edit/"+step)
+	return at, nil
+}
+
+// partOf is what is written in a step.
+func partOf(step string, c campaign.Content) campaign.Content {
+	switch step {
+	case stepAudience:
+		return campaign.Content{Name: c.Name, Audience: c.Audience}
+	case stepType:
+		return campaign.Content{Class: c.Class, Type: c.Type, FromName: c.FromName, FromAddress: c.FromAddress, ReplyTo: c.ReplyTo, PostalAddress: c.PostalAddress}
+	case stepContent:
+		return campaign.Content{DefaultLanguage: c.DefaultLanguage, InlineCSS: c.InlineCSS, Variants: c.Variants}
+	}
+	return campaign.Content{}
+}
+
+// sample reports whether a mail in the content is still that of a starter.
+func (s *site) sample(c campaign.Content) bool {
+	for _, starter := range s.Starters {
+		for lang, v := range c.Variants {
+			if began, ok := starter.Variants[lang]; ok && v == began {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type stepLink struct {
@@ -220,8 +293,12 @@ func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d ca
 	p := composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Step: step, Content: d.Content, Version: d.Version, Editor: editorOf(r),
 		SavedAt: d.ChangedAt, SavedBy: strings.TrimPrefix(d.ChangedBy, "user:"), Conflict: status == http.StatusConflict}
 	faults := d.Content.Faults()
-	p.Steps = stepLinks(d, faults, step)
-	var err error
+	reached, err := s.reached(r.Context(), d)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.Steps = stepLinks(d, faults, step, reached)
 	switch step {
 	case stepAudience:
 		err = s.fillAudience(r, &p)
@@ -251,10 +328,10 @@ func editorOf(r *http.Request) string {
 	return rand.Text()
 }
 
-func stepLinks(d campaign.Draft, faults []campaign.Fault, current string) (links []stepLink) {
-	for _, name := range stepsOf(d.DraftRef) {
+func stepLinks(d campaign.Draft, faults []campaign.Fault, current string, reached int) (links []stepLink) {
+	for i, name := range stepsOf(d.DraftRef) {
 		l := stepLink{Name: name, Href: base(d.DraftRef) + "/edit/" + name, Current: name == current}
-		l.Done = name != stepCheck && !slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == name })
+		l.Done = name != stepCheck && i < reached && !faulty(faults, name)
 		links = append(links, l)
 	}
 	return links
@@ -381,6 +458,9 @@ func (s *site) fillReview(r *http.Request, p *composerPage, faults []campaign.Fa
 			f.Place, f.Href = strings.TrimSpace(lang+" · "+f.Place), p.Base+"/edit/content?lang="+lang
 			p.Problems = append(p.Problems, f)
 		}
+	}
+	if !p.Ref.Template && s.sample(p.Content) {
+		p.Problems = append(p.Problems, line{Level: string(campaign.LevelWarning), Text: s.text(r, "console.composer.sample"), Href: p.Base + "/edit/content"})
 	}
 	p.Ready = len(campaign.Check(p.Content)) == 0
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
@@ -54,6 +55,58 @@ func (b *browser) goes(path string, form url.Values, to string) string {
 		b.o.t.Fatalf("POST %s answers %d and leads to %q, want %q: %s", path, w.Code, where, to, w.Body)
 	}
 	return where
+}
+
+// What a starter fills in is not yet decided by anybody.
+func TestACampaignOfAStarterBeginsAtTheFirstStep(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	for name, value := range map[gating.Setting]string{contact.SettingSenderName: "N", contact.SettingSenderAddress: "news@jatak.example", contact.SettingPostalAddress: "Pakhuskaj 7"} {
+		if err := o.db.Set(t.Context(), name, value, "test", noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := strings.Repeat("n", 300)
+	if w := b.do("POST", "/campaigns", url.Values{"from": {"blank"}, "name": {long}}); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `value="`+long) {
+		t.Errorf("a name that is too long answers %d and is not kept", w.Code)
+	}
+	at := strings.TrimSuffix(b.goes("/campaigns", url.Values{"from": {"starter:0"}, "name": {"June"}}, "/campaigns/"), "/edit")
+	resumes := func(step string) {
+		t.Helper()
+		if w := b.do("GET", at+"/edit", nil); w.Header().Get("Location") != at+"/edit/"+step {
+			t.Errorf("it goes on at %q, want %s", w.Header().Get("Location"), step)
+		}
+	}
+	ticks := func(want int) string {
+		t.Helper()
+		page := b.do("GET", at+"/edit/check", nil).Body.String()
+		if got := strings.Count(page, `<li class="done">`); got != want {
+			t.Errorf("%d steps have a tick, want %d", got, want)
+		}
+		return page
+	}
+	sample := o.words.Text("en", "console.composer.sample")
+	resumes("audience")
+	if page := ticks(0); !strings.Contains(page, sample) {
+		t.Error("the sample is not warned of")
+	}
+	if page := b.do("GET", at+"/check", nil).Body.String(); !strings.Contains(page, sample) {
+		t.Error("the check does not warn of the sample")
+	}
+	b.goes(at+"/edit/audience", b.form(at+"/edit/audience", url.Values{"audience_language": {"en"}, "do": {"next"}}), at+"/edit/type")
+	resumes("type")
+	ticks(1)
+	b.goes(at+"/edit/content", b.form(at+"/edit/content", url.Values{"language": {"en"}, "subject": {"Our own"}, "do": {"next"}}), at+"/edit/check")
+	resumes("check")
+	if page := ticks(3); strings.Contains(page, sample) {
+		t.Error("it is warned of a sample that was changed")
+	}
+	for from, to := range map[string]string{"/campaigns": "/", at + "/test": at + "/edit/content"} {
+		if w := b.do("GET", from, nil); w.Code != http.StatusSeeOther || w.Header().Get("Location") != to {
+			t.Errorf("%s answers %d and leads to %q", from, w.Code, w.Header().Get("Location"))
+		}
+	}
 }
 
 // A campaign is made, written, checked and launched by forms alone.

@@ -52,7 +52,7 @@ func newOffice(t *testing.T) *office {
 	}
 	o.handler, err = console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(),
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true,
-		URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience})
+		URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience, Starters: starters()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,12 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// starters is one mail to begin with.
+func starters() []campaign.Content {
+	return []campaign.Content{{Name: "Newsletter", FromName: "N", FromAddress: "news@jatak.example", PostalAddress: "Pakhuskaj 7", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": {Subject: "A sample", HTML: `<a href="{{ manage_url }}">Manage</a> Pakhuskaj 7`}}}}
 }
 
 // browser keeps its cookies.

@@ -196,7 +196,7 @@ func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 }
 
 func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
-	j, err := s.gateOf(r, c, launchLife, s.Patience)
+	j, err := s.gateOf(r, c, peopleLife, s.Patience)
 	if err != nil {
 		return nil, err
 	}

@@ -86,11 +86,21 @@ func (s *site) limitLine(r *http.Request, l campaign.Limit) limitLine {
 
 // plainNumber writes a number with as many digits as it has.
 func plainNumber(lang string, n float64) string {
-	text := strconv.FormatFloat(n, 'f', -1, 64)
-	if lang == "da" {
-		text = strings.Replace(text, ".", ",", 1)
+	return templates.Numeral(lang, strconv.FormatFloat(n, 'f', -1, 64))
+}
+
+// paceField writes a pace as it stands in a field; readPace reads it.
+func paceField(lang, pace string) string {
+	number, unit, _ := strings.Cut(pace, "/")
+	return templates.Numeral(lang, number) + "/" + unit
+}
+
+func readPace(lang, text string) string {
+	number, unit, ok := strings.Cut(text, "/")
+	if !ok {
+		return text
 	}
-	return text
+	return templates.ReadNumeral(lang, strings.TrimSpace(number)) + "/" + strings.TrimSpace(unit)
 }
 
 // limitForm is a limit as it is written in the form.
@@ -105,16 +115,17 @@ type limitForm struct {
 const usualGrowth = "1.5"
 
 // formOf shows a limit in the form, to be changed.
-func formOf(l campaign.Limit) limitForm {
-	f := limitForm{Kind: l.Kind, Name: l.Name, Domains: strings.Join(l.Domains, "\n"), Change: true, Growth: usualGrowth}
+func (s *site) formOf(r *http.Request, l campaign.Limit) limitForm {
+	lang := s.lang(r)
+	f := limitForm{Kind: l.Kind, Name: l.Name, Domains: strings.Join(l.Domains, "\n"), Change: true, Growth: templates.Numeral(lang, usualGrowth)}
 	if l.PerSecond > 0 {
-		f.Pace = contact.PaceText(l.PerSecond)
+		f.Pace = paceField(lang, contact.PaceText(l.PerSecond))
 	}
 	if l.Connections > 0 {
-		f.AtOnce = strconv.Itoa(l.Connections)
+		f.AtOnce = templates.Numeral(lang, strconv.Itoa(l.Connections))
 	}
 	if w := l.WarmUp; w.First > 0 {
-		f.First, f.From, f.Growth = strconv.Itoa(w.First), w.From.Format(time.DateOnly), strconv.FormatFloat(w.Growth, 'f', -1, 64)
+		f.First, f.From, f.Growth = templates.Numeral(lang, strconv.Itoa(w.First)), w.From.Format(time.DateOnly), plainNumber(lang, w.Growth)
 	}
 	return f
 }
@@ -131,26 +142,26 @@ func readLimit(r *http.Request) limitForm {
 }
 
 // limit is what the form says, or a campaign.LimitError.
-func (f limitForm) limit(today time.Time) (l campaign.Limit, err error) {
+func (f limitForm) limit(lang string, today time.Time) (l campaign.Limit, err error) {
 	l = campaign.Limit{Kind: f.Kind, Name: f.Name}
 	wrong := func(p campaign.LimitProblem) (campaign.Limit, error) { return l, &campaign.LimitError{Problem: p} }
 	l.Domains = strings.FieldsFunc(strings.ToLower(f.Domains), func(c rune) bool { return unicode.IsSpace(c) || c == ',' || c == ';' })
 	if f.Pace != "" {
-		if l.PerSecond, err = contact.ParsePace(f.Pace); err != nil {
+		if l.PerSecond, err = contact.ParsePace(readPace(lang, f.Pace)); err != nil {
 			return wrong(campaign.LimitPaceWrong)
 		}
 	}
 	if f.AtOnce != "" {
-		if l.Connections, err = strconv.Atoi(f.AtOnce); err != nil {
+		if l.Connections, err = strconv.Atoi(templates.ReadNumeral(lang, f.AtOnce)); err != nil {
 			return wrong(campaign.LimitAtOnceWrong)
 		}
 	}
 	if f.First != "" {
 		l.WarmUp.From = today
-		if l.WarmUp.First, err = strconv.Atoi(strings.NewReplacer(".", "", ",", "", " ", "").Replace(f.First)); err != nil || l.WarmUp.First == 0 {
+		if l.WarmUp.First, err = strconv.Atoi(templates.ReadNumeral(lang, f.First)); err != nil || l.WarmUp.First == 0 {
 			return wrong(campaign.LimitFirstWrong)
 		}
-		if l.WarmUp.Growth, err = strconv.ParseFloat(strings.Replace(cmp.Or(f.Growth, usualGrowth), ",", ".", 1), 64); err != nil {
+		if l.WarmUp.Growth, err = strconv.ParseFloat(templates.ReadNumeral(lang, cmp.Or(f.Growth, usualGrowth)), 64); err != nil {
 			return wrong(campaign.LimitGrowthWrong)
 		}
 		if f.From != "" {
@@ -185,12 +196,12 @@ func (s *site) setLimit(w http.ResponseWriter, r *http.Request) {
 	p.Form = readLimit(r)
 	for _, kept := range p.Limits {
 		if kept.Kind == p.Form.Kind && kept.Name == p.Form.Name && !p.Form.Change {
-			p.Form = formOf(kept.Limit)
+			p.Form = s.formOf(r, kept.Limit)
 			s.show(w, r, http.StatusConflict, "relays", "settings", s.text(r, "console.limit.there", kept.Name), p)
 			return
 		}
 	}
-	l, err := p.Form.limit(s.Now().UTC().Truncate(24 * time.Hour))
+	l, err := p.Form.limit(s.lang(r), s.Now().UTC().Truncate(24*time.Hour))
 	if err != nil {
 		s.Log.Info("a limit was not taken", "error", err)
 		s.show(w, r, http.StatusBadRequest, "relays", "settings", s.limitProblem(r, err), p)
@@ -242,7 +253,7 @@ func (s *site) relays(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 	ctx, now := r.Context(), s.Now()
-	p.May, p.Form.Growth = userOf(r).Role.May(staff.Administrator), usualGrowth
+	p.May, p.Form.Growth = userOf(r).Role.May(staff.Administrator), templates.Numeral(s.lang(r), usualGrowth)
 	if p.Workers, err = s.Store.WorkersNow(ctx, now); err != nil {
 		return p, err
 	}
@@ -258,7 +269,7 @@ func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 	for _, l := range limits {
 		p.Limits = append(p.Limits, s.limitLine(r, l))
 		if q := r.URL.Query(); q.Get("kind") == string(l.Kind) && q.Get("name") == l.Name && p.May {
-			p.Form = formOf(l)
+			p.Form = s.formOf(r, l)
 		}
 	}
 	tests, err := s.Store.RelayTests(ctx)

@@ -80,7 +80,7 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 	}
 	switch name {
 	case gating.SettingConsentLife, contact.SettingSignUpLife:
-		return s.text(r, "console.setting.value.days", value)
+		return s.text(r, "console.setting.value.days", templates.Numeral(s.lang(r), value))
 	case contact.SettingFailureLimit, contact.SettingComplaintLimit:
 		return templates.Percent(s.lang(r), value)
 	case contact.SettingConfirmAbove:
@@ -196,12 +196,13 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 		p.Written, p.Changed = history[0].Value, history[0]
 	}
 	p.Value = s.settingText(r, name, p.Written)
-	if problem != "" {
-		p.Written = written
-	}
 	if err := s.settingChoices(r, &p); err != nil {
 		s.fail(w, r, err)
 		return
+	}
+	p.Written = s.settingField(r, name, p.Written)
+	if problem != "" {
+		p.Written = written
 	}
 	s.show(w, r, status, "setting", "settings", problem, p)
 }
@@ -241,6 +242,50 @@ func (s *site) settingChoices(r *http.Request, p *settingPage) error {
 	return nil
 }
 
+// settingWords are the values that are words, in a field for a number.
+func settingWords() []string { return []string{"never", "off", "unlimited"} }
+
+// settingField writes a value as it stands in its field: a number or a word in
+// the user's language.
+func (s *site) settingField(r *http.Request, name gating.Setting, value string) string {
+	if !numeric(name) {
+		return value
+	}
+	if slices.Contains(settingWords(), value) {
+		return s.text(r, "console.setting.word."+value)
+	}
+	if strings.Contains(value, "/") {
+		return paceField(s.lang(r), value)
+	}
+	return templates.Numeral(s.lang(r), value)
+}
+
+// readSetting reads what settingField writes, and the words in English.
+func (s *site) readSetting(r *http.Request, name gating.Setting, text string) string {
+	if !numeric(name) {
+		return text
+	}
+	for _, word := range settingWords() {
+		if strings.EqualFold(text, word) || strings.EqualFold(text, s.text(r, "console.setting.word."+word)) {
+			return word
+		}
+	}
+	if strings.Contains(text, "/") {
+		return readPace(s.lang(r), text)
+	}
+	return templates.ReadNumeral(s.lang(r), text)
+}
+
+// numeric reports whether a setting is a number.
+func numeric(name gating.Setting) bool {
+	switch name {
+	case gating.SettingConsentLife, gating.SettingBounceLimit, contact.SettingSignUpLife, contact.SettingSendPace, contact.SettingFailureLimit,
+		contact.SettingComplaintLimit, contact.SettingConfirmAbove:
+		return true
+	}
+	return false
+}
+
 // nameIn returns a name in the language, or else in English, or else the key.
 func nameIn(names map[string]string, lang, key string) string {
 	for _, l := range []string{lang, "en"} {
@@ -274,7 +319,7 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := s.Store.Set(r.Context(), name, value, actor(r), s.Now()); err != nil {
+	if err := s.Store.Set(r.Context(), name, s.readSetting(r, name, value), actor(r), s.Now()); err != nil {
 		s.Log.Info("a setting was not taken", "setting", name, "error", err)
 		key := "setting." + string(name) + ".wrong"
 		problem := s.text(r, key)

@@ -148,6 +148,39 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A Dane writes numbers and words as the pages show them.
+func TestNumbersAreWrittenInTheUsersLanguage(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	b.do("POST", "/language", url.Values{"lang": {"da"}})
+	for _, test := range []struct {
+		name               gating.Setting
+		typed, kept, shown string
+	}{
+		{contact.SettingComplaintLimit, "0,5", "0.5", "0,5"},
+		{contact.SettingComplaintLimit, "0.3", "0.3", "0,3"},
+		{contact.SettingComplaintLimit, "Fra", "off", "fra"},
+		{contact.SettingConfirmAbove, "1.000", "1000", "1.000"},
+		{contact.SettingSendPace, "20.000/h", "20000/h", "20.000/h"},
+		{contact.SettingSendPace, "ubegrænset", "unlimited", "ubegrænset"},
+		{gating.SettingConsentLife, "aldrig", "never", "aldrig"},
+		{gating.SettingConsentLife, "never", "never", "aldrig"},
+		{contact.SettingSenderName, "1.000", "1.000", "1.000"},
+	} {
+		path := "/settings/rules/" + string(test.name)
+		if w := b.do("POST", path, url.Values{"value": {test.typed}}); w.Code != http.StatusSeeOther {
+			t.Errorf("%s = %q answers %d", test.name, test.typed, w.Code)
+		}
+		if kept, err := o.db.Setting(t.Context(), test.name); err != nil || kept != test.kept {
+			t.Errorf("%s = %q is kept as %q, %v", test.name, test.typed, kept, err)
+		}
+		if page := b.do("GET", path, nil).Body.String(); !strings.Contains(page, `name="value" value="`+test.shown+`"`) {
+			t.Errorf("the field of %s lacks %q", test.name, test.shown)
+		}
+	}
+}
+
 // Before E-marketing privacy is switched, the page says what that would do to the
 // campaigns under way.
 func TestPrivacyIsAskedAboutFirst(t *testing.T) {
@@ -717,7 +750,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the form does not show what there is: %s", page)
 	}
 	edit := b.do("GET", "/settings/relays?kind=destination&name=kommuner", nil).Body.String()
-	if !strings.Contains(edit, `name="change" value="1"`) || !strings.Contains(edit, `value="1000"`) || !strings.Contains(edit, `value="2026-11-20"`) {
+	if !strings.Contains(edit, `name="change" value="1"`) || !strings.Contains(edit, `value="1.000"`) || !strings.Contains(edit, `value="2026-11-20"`) {
 		t.Errorf("the form: %s", edit)
 	}
 	set(http.StatusSeeOther, form("kind", "destination", "name", "kommuner", "change", "1", "pace", "5/s", "domains", "odense.dk"))

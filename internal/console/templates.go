@@ -129,7 +129,7 @@ func (s *site) createCampaign(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if faults := content.DraftFaults(); len(faults) > 0 {
-		s.showNewCampaign(w, r, http.StatusUnprocessableEntity, s.say(r, "console.fault."+faults[0].Code, faults[0].Args...), "", from)
+		s.showNewCampaign(w, r, http.StatusUnprocessableEntity, s.say(r, "console.fault."+faults[0].Code, faults[0].Args...), name, from)
 		return
 	}
 	id, err := s.Store.CreateDraft(r.Context(), content, actor(r), s.Now())

@@ -12,6 +12,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // upgradeStore tells of the contacts that are not upgraded, and of the runs.
@@ -155,7 +156,7 @@ func (s *site) startUpgrade(w http.ResponseWriter, r *http.Request) {
 	run := contact.UpgradeRun{Actor: actor(r), DryRun: strings.HasSuffix(r.Pattern, "/try"), Started: s.Now()}
 	urls := strings.TrimSpace(strings.ReplaceAll(r.PostFormValue("urls"), "\r\n", "\n"))
 	var err error
-	run.Threshold, err = strconv.Atoi(r.PostFormValue("threshold"))
+	run.Threshold, err = strconv.Atoi(templates.ReadNumeral(s.lang(r), r.PostFormValue("threshold")))
 	if err != nil || run.Threshold < 1 || run.Threshold > contact.MostThreshold {
 		s.showUpgrade(w, r, http.StatusBadRequest, s.text(r, "console.upgrade.threshold.wrong", contact.MostThreshold), 1, urls)
 		return

@@ -156,3 +156,30 @@ func audienceChunk(ctx context.Context, tx pgx.Tx, id campaign.ID, t gating.Subs
 		return r, err
 	})
 }
+
+// LedgerMark says how far everything has come that decides who gets a mail.
+func (db *DB) LedgerMark(ctx context.Context) (m campaign.LedgerMark, err error) {
+	err = db.pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT max(id) FROM contact), 0), coalesce((SELECT max(id) FROM consent_event), 0),
+			coalesce((SELECT max(id) FROM preference_event), 0), coalesce((SELECT sum(lines) FROM contact_import), 0)::bigint`).
+		Scan(&m.Contacts, &m.Consents, &m.Choices, &m.Lines)
+	if err != nil {
+		return m, fmt.Errorf("read how far the ledgers have come: %w", err)
+	}
+	return m, nil
+}
+
+// MostGained bounds how many people may have come since a mark: new contacts,
+// lines of lists, and changes that are no withdrawals.
+func (db *DB) MostGained(ctx context.Context, since campaign.LedgerMark) (people int64, err error) {
+	err = db.pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT max(id) FROM contact), 0) - $1
+			+ (SELECT count(*) FROM consent_event WHERE id > $2 AND to_basis <> 'withdrawn')
+			+ (SELECT count(*) FROM preference_event WHERE id > $3 AND to_choice <> 'out')
+			+ coalesce((SELECT sum(lines) FROM contact_import), 0)::bigint - $4`,
+		since.Contacts, since.Consents, since.Choices, since.Lines).Scan(&people)
+	if err != nil {
+		return 0, fmt.Errorf("read what has come to the ledgers: %w", err)
+	}
+	return people, nil
+}
