@@ -17,8 +17,9 @@ import (
 )
 
 type stepRow struct {
-	Text, Found, Holds string
-	Decides            bool
+	Text, Holds string
+	Found       []string
+	Decides     bool
 }
 
 type consentRow struct {
@@ -149,7 +150,7 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	if since := d.Contact.OnFileSince; since != nil {
 		p.OnFile = *since
 	}
-	p.Steps = s.stepRows(lang, steps)
+	p.Steps = s.stepRows(r, words, types, steps)
 	for _, t := range types {
 		p.Types = append(p.Types, typeRow{t.ID, t.Name(lang), t.Preference})
 	}
@@ -169,18 +170,61 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	return p, nil
 }
 
-func (s *site) stepRows(lang string, steps []gating.Step) (rows []stepRow) {
+func (s *site) stepRows(r *http.Request, words contact.Words, types []contact.TypeChoice, steps []gating.Step) (rows []stepRow) {
 	for _, step := range steps {
-		row := stepRow{Text: s.Templates.ReasonText(lang, step.Reason), Found: strings.Join(step.Found, ", "), Holds: "explain.no", Decides: step.Decided}
+		row := stepRow{Text: s.Templates.ReasonText(s.lang(r), step.Reason), Holds: "card.step.no", Decides: step.Decided}
 		switch {
 		case step.Decided:
-			row.Holds = "explain.decides"
+			row.Holds = "card.step.decides"
 		case step.Holds:
-			row.Holds = "explain.yes"
+			row.Holds = "card.step.yes"
+		}
+		for _, fact := range step.Found {
+			row.Found = append(row.Found, capital(s.factText(r, words, types, fact)))
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// factText says a fact of the gate's, which is name=value, in words.
+func (s *site) factText(r *http.Request, words contact.Words, types []contact.TypeChoice, fact string) string {
+	name, value, _ := strings.Cut(fact, "=")
+	key := "fact." + name
+	switch name {
+	case "suppressions", "bounces_in_row", "limit":
+		n, _ := strconv.ParseInt(value, 10, 64)
+		return s.Templates.CountText(s.lang(r), key, n)
+	case "consent_life":
+		life, _ := time.ParseDuration(value)
+		return s.Templates.CountText(s.lang(r), key, int64(life/(24*time.Hour)))
+	case "expires", "last_use", "type_created", "last_choice":
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return s.text(r, key+".never")
+		}
+		return s.text(r, key, templates.Time(s.lang(r), at.In(zoneOf(r))))
+	case "class":
+		if value != string(gating.Service) {
+			value = string(gating.Marketing)
+		}
+	case "emarketing":
+		basis := gating.LegalBasis(value)
+		if value == "none" {
+			basis = gating.BasisNone
+		}
+		return s.text(r, key, s.basisName(r, words, basis))
+	case "preference":
+		return s.text(r, key, s.text(r, "card.choice."+strings.TrimPrefix(value, "none")))
+	case "type":
+		for _, t := range types {
+			if fmt.Sprint(t.ID) == value {
+				return s.text(r, key, t.Name(s.lang(r)))
+			}
+		}
+		return s.text(r, key+".any")
+	}
+	return s.text(r, key+"."+value)
 }
 
 func termName(terms []contact.Word, key, lang string) string {
