@@ -1,0 +1,58 @@
+package console
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/templates"
+)
+
+func wordsOnly(t *testing.T) *site {
+	t.Helper()
+	words, err := templates.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{Options: Options{Templates: words}}
+}
+
+func TestEveryFactOfTheGateIsSaidInWords(t *testing.T) {
+	t.Parallel()
+	s := wordsOnly(t)
+	at := time.Date(2026, 11, 25, 23, 11, 5, 0, time.UTC)
+	everything := gating.Facts{AddressValid: true, BouncesInRow: 3, Left: true, TwinWithdrawn: true, NoMailings: true, CompanyNoMailings: true,
+		Suppressions: make([]gating.Suppression, 2), Emarketing: gating.Consent{Basis: gating.BasisConsent, Expires: at}, Preference: gating.PreferenceIn,
+		LastChoice: at, LastUse: at, AwaitingConfirmation: true, Duplicate: true}
+	life := 365 * 24 * time.Hour
+	policies := []gating.Policy{{ConsentLife: life},
+		{ConsentLife: life, Privacy: true, ExplicitOnly: true, Class: gating.Service, Type: gating.SubscriptionType{ID: 1, Created: at}}}
+	for _, lang := range templates.StaffLanguages() {
+		r := httptest.NewRequest("GET", "/?lang="+lang, nil)
+		r.Header.Set("Accept-Language", lang)
+		for _, facts := range []gating.Facts{{}, everything} {
+			for _, policy := range policies {
+				steps, _ := gating.Explain(facts, policy)
+				rows := s.stepRows(r, contact.Words{}, []contact.TypeChoice{{ID: 1}}, steps)
+				for i, step := range steps {
+					for j, text := range rows[i].Found {
+						if strings.Contains(text, "=") || strings.HasPrefix(strings.ToLower(text), "fact.") || strings.Contains(text, "_") || strings.Contains(text, "T23:") {
+							t.Errorf("in %s, %s is said as %q", lang, step.Found[j], text)
+						}
+					}
+					if rows[i].Holds = s.text(r, rows[i].Holds); strings.HasPrefix(rows[i].Holds, "card.") {
+						t.Errorf("in %s, %s has no words: %q", lang, step.Reason, rows[i].Holds)
+					}
+				}
+			}
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Accept-Language", "da")
+	if got, want := s.factText(r, contact.Words{}, nil, "last_choice=2026-11-25T23:11:05Z"), "har sidst valgt abonnementstyper 25. nov. 2026 kl. 23.11"; got != want {
+		t.Errorf("a time is said as %q, want %q", got, want)
+	}
+}
