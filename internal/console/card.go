@@ -13,6 +13,7 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -127,7 +128,7 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	if err != nil {
 		return p, err
 	}
-	d, err := s.Store.Dossier(ctx, id, actor(r), now)
+	d, err := s.Store.Dossier(ctx, id, staff.Entry{Actor: actor(r), Action: staff.ContactView, At: now})
 	if err != nil {
 		return p, err
 	}
@@ -348,7 +349,11 @@ func (s *site) export(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	d, err := s.Store.Dossier(r.Context(), id, actor(r), s.Now())
+	form := "HTML"
+	if r.URL.Query().Get("as") == "json" {
+		form = "JSON"
+	}
+	d, err := s.Store.Dossier(r.Context(), id, staff.Entry{Actor: actor(r), Action: staff.ContactExport, Detail: form, At: s.Now()})
 	if s.answered(w, r, err) {
 		return
 	}
@@ -356,7 +361,7 @@ func (s *site) export(w http.ResponseWriter, r *http.Request) {
 	write := func(to io.Writer) error {
 		return s.Templates.Dossier(to, s.lang(r), DossierTables([]contact.Dossier{d}))
 	}
-	if r.URL.Query().Get("as") == "json" {
+	if form == "JSON" {
 		name, kind = fmt.Sprintf("contact-%d.json", id), "application/json"
 		write = func(to io.Writer) error {
 			e := json.NewEncoder(to)

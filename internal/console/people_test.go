@@ -104,6 +104,9 @@ func TestTheCardOfAPerson(t *testing.T) {
 			t.Errorf("the export%s answers %d, %v", as, w.Code, w.Header())
 		}
 	}
+	if lines := o.audited(); !has(lines, staff.ContactView) || !has(lines, staff.ContactExport+" JSON") || !has(lines, staff.ContactExport+" HTML") {
+		t.Errorf("the audit log does not tell a look from an export: %q", lines)
+	}
 	if w := b.do("POST", "/contacts", url.Values{"q": {"p0@example.org"}}); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/contacts/1\"") {
 		t.Errorf("a search for an address answers %d", w.Code)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -54,5 +55,38 @@ func TestEveryFactOfTheGateIsSaidInWords(t *testing.T) {
 	r.Header.Set("Accept-Language", "da")
 	if got, want := s.factText(r, contact.Words{}, nil, "last_choice=2026-11-25T23:11:05Z"), "har sidst valgt abonnementstyper 25. nov. 2026 kl. 23.11"; got != want {
 		t.Errorf("a time is said as %q, want %q", got, want)
+	}
+}
+
+func TestEveryActionOfTheAuditLogHasWords(t *testing.T) {
+	t.Parallel()
+	s := wordsOnly(t)
+	for _, lang := range templates.StaffLanguages() {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Language", lang)
+		for _, action := range staff.Actions() {
+			if l := s.auditLine(r, contact.Words{}, staff.Entry{Action: action}); l.What == action {
+				t.Errorf("%s has no words for %q", lang, action)
+			}
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Accept-Language", "da")
+	words := contact.Words{Types: []contact.Word{{Key: "news", Names: map[string]string{"da": "Nyheder"}}}}
+	for _, test := range []struct{ action, detail, what, about string }{
+		{"settings set", "emarketing-privacy = off", "Ændrede en indstilling", "E-marketing privacy: Fra"},
+		{"template save", "template 1 version 3", "Skrev i en skabelon", "skabelon 1, version 3"},
+		{"upgrade run", "run 2", "Kørte opgraderingen", "kørsel 2"},
+		{"preference set", "news out", "Valgte en abonnementstype for kontakten", "Nyheder: valgt fra"},
+		{"campaign override", "version control is ours", "Startede med en undtagelse", "version control is ours"},
+		{"user role", "a@jatak.example viewer", "Ændrede en rolle", "a@jatak.example · Læser"},
+		{staff.ContactView, "", "Så kontakten", ""},
+		{staff.ContactExport, "JSON", "Eksporterede kontakten", "JSON"},
+		{staff.ContactExport, "", "Så eller eksporterede kontakten", ""},
+	} {
+		l := s.auditLine(r, words, staff.Entry{Action: test.action, Detail: test.detail})
+		if l.What != test.what || l.About != test.about {
+			t.Errorf("%s, %s is said as %q, %q", test.action, test.detail, l.What, l.About)
+		}
 	}
 }
