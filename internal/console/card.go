@@ -261,14 +261,14 @@ func (s *site) history(r *http.Request, d contact.Dossier, words contact.Words) 
 			s.text(r, "history.by", s.sourceText(r, e.Source), e.Actor), quoted("history.wording", e.Wording), quoted("history.comment", e.Comment))
 	}
 	for _, c := range d.Choices {
-		add(c.At, s.text(r, "history.type", c.Name, s.text(r, "card.choice."+string(c.To))),
+		add(c.At, s.text(r, "history.type", typeName(words, c, lang), s.text(r, "card.choice."+string(c.To))),
 			s.text(r, "history.by", s.sourceText(r, c.Source), c.Actor), quoted("history.comment", c.Comment))
 	}
 	for _, m := range d.Mails {
 		add(m.At, s.text(r, "history.mail", m.Name, s.text(r, "card.mail."+m.State)), quoted("history.reply", m.Reply))
 	}
 	for _, m := range d.LegacyMails {
-		add(m.At, s.text(r, "history.legacy", m.Mailing, m.Status))
+		add(m.At, s.text(r, "history.legacy", m.Mailing, s.legacyStatus(r, m.Status)))
 	}
 	for _, u := range d.SignUps {
 		add(u.At, s.text(r, "history.sign_up"), quoted("history.wording", u.Wording))
@@ -278,6 +278,25 @@ func (s *site) history(r *http.Request, d contact.Dossier, words contact.Words) 
 	}
 	slices.SortStableFunc(rows, func(a, b historyRow) int { return b.At.Compare(a.At) })
 	return rows
+}
+
+// typeName is what a type that was chosen is called; one that is out of use may
+// have an English name only.
+func typeName(words contact.Words, c contact.DossierChoice, lang string) string {
+	if name := termName(words.Types, c.Type, lang); name != c.Type {
+		return name
+	}
+	return c.Name
+}
+
+// legacyStatus says what became of a mail of the former system's, as it stands
+// there when it is a word that nobody knows.
+func (s *site) legacyStatus(r *http.Request, status string) string {
+	key := "history.status." + strings.ToLower(status)
+	if text := s.text(r, key); text != key {
+		return text
+	}
+	return status
 }
 
 // reason reads why something is done; ok is false when that is not said, which

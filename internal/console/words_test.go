@@ -90,3 +90,41 @@ func TestEveryActionOfTheAuditLogHasWords(t *testing.T) {
 		}
 	}
 }
+
+func TestTheHistoryIsInTheReadersLanguage(t *testing.T) {
+	t.Parallel()
+	s := wordsOnly(t)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Accept-Language", "da")
+	words := contact.Words{Types: []contact.Word{{Key: "offers", Names: map[string]string{"en": "Promotions", "da": "Tilbud"}}}}
+	d := contact.Dossier{
+		Choices:     []contact.DossierChoice{{Name: "Promotions", Type: "offers", To: gating.PreferenceOut}, {Name: "Retired", Type: "gone", To: gating.PreferenceIn}},
+		LegacyMails: []contact.DossierLegacy{{Mailing: "Nyhedsbrev", Status: "bounced"}, {Mailing: "Nyhedsbrev", Status: "Opened"}, {Mailing: "Nyhedsbrev", Status: "parked"}}}
+	var said strings.Builder
+	for _, row := range s.history(r, d, words) {
+		said.WriteString(row.What + "\n")
+	}
+	for _, want := range []string{"Tilbud", "Retired", "kommet retur", "åbnet", "parked"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("the history does not say %q: %s", want, said.String())
+		}
+	}
+	if strings.Contains(said.String(), "Promotions") || strings.Contains(said.String(), "bounced") {
+		t.Errorf("the history is in English: %s", said.String())
+	}
+	if got := s.Templates.LanguageName("da", "xx"); got != "ukendt sprog (xx)" {
+		t.Errorf("a language that nobody knows is called %q", got)
+	}
+}
+
+func TestDanishIsWrittenAsDanesDo(t *testing.T) {
+	t.Parallel()
+	s := wordsOnly(t)
+	if one, many := s.Templates.CountText("da", "console.upgrade.links.look", 1), s.Templates.CountText("da", "console.upgrade.links.look", 7); one != "Se jeres ene eget link" || many != "Se på 7 af jeres egne links" {
+		t.Errorf("links are counted as %q and %q", one, many)
+	}
+	at := time.Date(2026, 11, 25, 23, 21, 3, 0, time.UTC)
+	if da, en := templates.Clock("da", at), templates.Clock("en", at); da != "23.21" || en != "23:21" {
+		t.Errorf("a time is written %q in Danish and %q in English", da, en)
+	}
+}

@@ -143,7 +143,7 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, look staff.Entry) (d c
 			LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
 			WHERE t.retired_at IS NULL OR p.choice IS NOT NULL ORDER BY t.position, t.id`, id),
 		collect(ctx, db, &d.Choices, pgx.RowToStructByPos[contact.DossierChoice], `
-			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, '')
+			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, ''), t.key
 			FROM preference_event v JOIN subscription_type t ON t.id = v.type_id
 			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
 			LEFT JOIN preference_comment m ON m.event_id = v.id WHERE v.contact_id = $1 ORDER BY v.id`, id),
