@@ -121,9 +121,10 @@ func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules conta
 	if w.BounceAddress != "" {
 		from = w.Keys.ReturnPath(w.BounceAddress, int64(n.Recipient.ID), 0)
 	}
+	now := w.Now()
 	data, err := w.Signers.Sign(rules.SenderAddress.Domain(), template.Append(nil, mailer.Values{
-		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: w.Now(),
-	}))
+		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: now,
+	}), now)
 	return &mailer.Mail{From: from, To: string(n.Address), Data: data}, err
 }
 

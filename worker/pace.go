@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -85,7 +86,9 @@ func (p *pacer) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slow, err := p.limiter.Slowed(ctx)
+	asking, cancel := context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
+	slow, err := p.limiter.Slowed(asking)
+	cancel()
 	if err != nil {
 		p.log.Debug("who is slowed down is not known", "error", err) // Redis is away; it was not slowed for long
 	}
@@ -261,8 +264,9 @@ func (p *pacer) mostTo(relay string, most int) int {
 
 // tallies count what destinations answer, to see who wants less.
 type tallies struct {
-	mu sync.Mutex
-	of map[string]*tally
+	mu     sync.Mutex
+	of     map[string]*tally
+	forgot time.Time // when those that count no more were forgotten
 }
 
 type tally struct {
@@ -283,6 +287,10 @@ const (
 func (t *tallies) add(name string, throttled bool, now time.Time) (slow bool, seen float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if now.Sub(t.forgot) > tallyTime {
+		t.forgot = now
+		maps.DeleteFunc(t.of, func(_ string, of *tally) bool { return now.Sub(of.since) > tallyTime })
+	}
 	of := t.of[name]
 	if of == nil || now.Sub(of.since) > tallyTime {
 		of = &tally{since: now}

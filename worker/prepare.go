@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -54,7 +55,15 @@ func (c *preparedCampaigns) get(ctx context.Context, w *Worker, id campaign.ID) 
 	if err != nil {
 		return nil, fmt.Errorf("prepare campaign %d: %w", id, err)
 	}
+	active := w.pacer.current().limits.Active
+	maps.DeleteFunc(c.byID, func(id campaign.ID, _ *prepared) bool {
+		_, is := active[id]
+		return !is // ended, or paused, perhaps by another worker
+	})
 	c.byID[id] = p
+	if len(w.Signers) > 0 && !w.Signers.Signs(p.messageDomain) {
+		w.Log.Warn("there is no DKIM key for the domain of a campaign's From: its mails are not signed", "campaign", id, "domain", p.messageDomain)
+	}
 	return p, nil
 }
 

@@ -349,8 +349,9 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 // left.
 func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
-	*buffer = p.render((*buffer)[:0], row.Recipient, w.Now())
-	data, err := w.Signers.Sign(p.messageDomain, *buffer)
+	now := w.Now()
+	*buffer = p.render((*buffer)[:0], row.Recipient, now)
+	data, err := w.Signers.Sign(p.messageDomain, *buffer, now)
 	if err != nil {
 		mailBuffers.Put(buffer)
 		return err

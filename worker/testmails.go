@@ -123,7 +123,8 @@ func (w *Worker) sendTest(ctx context.Context, p *prepared, as contact.Contact, 
 		return mailer.Outcome{}, err
 	}
 	as.Address, as.Email = to, string(to)
-	data, err := w.Signers.Sign(p.messageDomain, p.render(nil, contact.Recipient{Contact: as}, w.Now()))
+	now := w.Now()
+	data, err := w.Signers.Sign(p.messageDomain, p.render(nil, contact.Recipient{Contact: as}, now), now)
 	if err != nil {
 		return mailer.Outcome{}, err
 	}

@@ -321,7 +321,7 @@ func makeSamples(ctx context.Context, db *postgres.DB, contacts int) (s samples,
 	s.Company = person.Address.Domain()
 	token, hash := staff.NewToken()
 	s.Invitation = token
-	if err := db.Invite(ctx, hash, "", staff.Viewer, "bench", now, now.AddDate(1, 0, 0)); err != nil {
+	if err := db.Invite(ctx, hash, "invited@jatak.example", staff.Viewer, "bench", now, now.AddDate(1, 0, 0)); err != nil {
 		return s, err
 	}
 	worker, err := db.StartWorker(ctx, "bench", 365*24*time.Hour)

@@ -459,9 +459,15 @@ func (s *demo) showAddresses(ctx context.Context, kept campaign.Campaign) error 
 		break
 	}
 	s.say("The sign-up form:            %s/sign-up", s.pages)
-	link, err := invite(ctx, s.db, s.consoleAt, "", staff.Administrator)
+	has, err := s.db.HasStaff(ctx)
 	if err != nil {
 		return err
+	}
+	link := s.consoleAt
+	if !has {
+		if link, err = invite(ctx, s.db, s.consoleAt, "", staff.Administrator); err != nil {
+			return err
+		}
 	}
 	s.say("The console:                 %s", link)
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -105,11 +104,11 @@ func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 		s.show(w, r, http.StatusUnauthorized, "login", "", s.text(r, "console.wrong"), loginPage{Email: email})
 		return
 	}
-	s.enter(w, r, user)
+	s.enter(w, r, user, ownPath(r.URL.Query().Get("next")))
 }
 
-// enter begins a session, under a token of its own.
-func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User) {
+// enter begins a session, under a token of its own, and leads to a page.
+func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User, page string) {
 	token, hash := staff.NewToken()
 	agent := strings.ToValidUTF8(strings.ReplaceAll(r.UserAgent(), "\x00", ""), "")
 	agent = strings.ToValidUTF8(agent[:min(len(agent), staff.MostAgent)], "")
@@ -118,7 +117,7 @@ func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User) {
 		return
 	}
 	s.setCookie(w, cookie, token, staff.SessionLife)
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, page, http.StatusSeeOther)
 }
 
 func (s *site) logout(w http.ResponseWriter, r *http.Request) {
@@ -137,11 +136,24 @@ func (s *site) setup(w http.ResponseWriter, r *http.Request) {
 	email, _, err := s.Store.Invitation(r.Context(), staff.HashToken(r.PathValue("token")), s.Now())
 	switch {
 	case errors.Is(err, staff.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.ended(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
 		s.show(w, r, http.StatusOK, "setup", "", "", loginPage{Email: email, Invited: email != ""})
+	}
+}
+
+// ended answers that a set-up link works no more, and how to get another.
+func (s *site) ended(w http.ResponseWriter, r *http.Request) {
+	has, err := s.Store.HasStaff(r.Context())
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case has:
+		s.message(w, r, http.StatusNotFound, "console.setup.ended")
+	default:
+		s.message(w, r, http.StatusNotFound, "console.setup.nobody")
 	}
 }
 
@@ -153,7 +165,7 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 	hash := staff.HashToken(r.PathValue("token"))
 	invited, _, err := s.Store.Invitation(r.Context(), hash, s.Now())
 	if errors.Is(err, staff.ErrNotFound) {
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.ended(w, r)
 		return
 	}
 	if err != nil {
@@ -162,12 +174,13 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 	}
 	page := loginPage{Email: r.PostForm.Get("email"), Invited: invited != ""}
 	address, err := contact.ParseAddress(page.Email)
-	var password string
-	if err == nil {
-		password, err = staff.HashPassword(r.PostForm.Get("password"))
-	}
 	if err != nil {
-		s.show(w, r, http.StatusBadRequest, "setup", "", err.Error(), page)
+		s.show(w, r, http.StatusBadRequest, "setup", "", s.text(r, "console.users.email.wrong"), page)
+		return
+	}
+	password, err := staff.HashPassword(r.PostForm.Get("password"))
+	if err != nil {
+		s.show(w, r, http.StatusBadRequest, "setup", "", s.text(r, "console.account.short", staff.LeastPassword, staff.MostPassword), page)
 		return
 	}
 	user := staff.User{Email: string(address), PasswordHash: password, Language: s.lang(r), TimeZone: s.newZone(r)}
@@ -179,11 +192,11 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, staff.ErrLastAdministrator):
 		s.show(w, r, http.StatusConflict, "setup", "", s.text(r, "console.users.last"), page)
 	case errors.Is(err, staff.ErrNotFound):
-		s.web.Error(w, r, http.StatusNotFound, "gone")
+		s.ended(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
-		s.enter(w, r, user)
+		s.enter(w, r, user, "/")
 	}
 }
 
@@ -208,9 +221,5 @@ func (s *site) language(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
-	back := "/"
-	if from, err := url.Parse(r.PostFormValue("back")); err == nil && strings.HasPrefix(from.Path, "/") && !strings.HasPrefix(from.Path, "//") && !strings.Contains(from.Path, "\\") {
-		back = (&url.URL{Path: from.Path}).String()
-	}
-	http.Redirect(w, r, back, http.StatusSeeOther)
+	http.Redirect(w, r, ownPath(r.PostFormValue("back")), http.StatusSeeOther)
 }

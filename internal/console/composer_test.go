@@ -500,6 +500,22 @@ func TestComposerInABrowser(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS(`[data-overwrite]`)))
 	until("mine is not saved", func() bool { return strings.HasPrefix(source(), "Typed here. More. ") })
 
+	// Buttons write for those who know no Markdown, and fields wherever one is.
+	press := func(where string) {
+		t.Helper()
+		b.do(chromedp.Click(chromedp.CSS(`#insert [` + where + `]`)))
+	}
+	press(`data-before="**"`)
+	until("no bold words", func() bool { return strings.HasPrefix(source(), "Typed here. More. **bold text**") })
+	press(`data-mark="## "`)
+	until("no heading", func() bool { return strings.HasPrefix(source(), "## Typed here.") })
+	b.do(chromedp.Focus(chromedp.CSS(`[name=subject]`)))
+	press(`data-field="{{ contact.first_name }}"`)
+	until("no field in the subject", func() bool {
+		d, err := o.db.Draft(t.Context(), ref)
+		return err == nil && strings.Contains(d.Content.Variants["en"].Subject, "{{ contact.first_name }}")
+	})
+
 	check := func(path string) {
 		t.Helper()
 		found, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`JSON.stringify(window.violations)`))

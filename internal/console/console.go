@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -157,7 +158,7 @@ func (s *site) guarded(to route) http.Handler {
 		switch {
 		case to.role == "":
 		case user.ID == 0:
-			s.redirect(w, r, "/login")
+			s.stranger(w, r)
 			return
 		case !user.Role.May(to.role):
 			s.message(w, r, http.StatusForbidden, "console.forbidden")
@@ -176,6 +177,34 @@ func (s *site) guarded(to route) http.Handler {
 			s.writeAudit(r)
 		}
 	})
+}
+
+// stranger answers who is not logged in: scripts with a status, and people with
+// the login, which leads on to the page that was asked for.
+func (s *site) stranger(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Autosave") != "" || r.Header.Get("Accept") == "text/event-stream" {
+		s.answer(w, http.StatusUnauthorized, saved{})
+		return
+	}
+	path := "/login"
+	if next := ownPath(r.URL.RequestURI()); r.Method == http.MethodGet && !partial(r) && next != "/" {
+		path += "?" + url.Values{"next": {next}}.Encode()
+	}
+	s.redirect(w, r, path)
+}
+
+// mostPath bounds the address that a login leads on to, in bytes.
+const mostPath = 2000
+
+// ownPath returns a page of this site as its address says it, or "/" for what
+// would lead elsewhere.
+func ownPath(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || len(address) > mostPath || u.IsAbs() || u.Host != "" || u.User != nil ||
+		!strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(u.Path, "\\") {
+		return "/"
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 }
 
 // readable parses a form, and answers when it is larger than the route takes or
@@ -279,6 +308,9 @@ func (s *site) page(r *http.Request, nav, problem string, values any) templates.
 	p := templates.ConsolePage{Language: s.lang(r), User: user.Email, Nav: nav, Problem: problem, Values: values, Zone: zoneOf(r), Path: "/"}
 	if r.Method == http.MethodGet {
 		p.Path = r.URL.Path
+		if p.Path == "/login" {
+			p.Path = r.URL.RequestURI() // with the page that it leads on to
+		}
 	}
 	for _, role := range staff.Roles() {
 		if user.Role.May(role) {

@@ -472,7 +472,7 @@ func TestHostileNamesOfFilesAndBrowsersDoNoHarm(t *testing.T) {
 		s := siege{o, b}
 		agent := strings.NewReplacer("\r", "", "\n", "").Replace(value)
 		token, hash := staff.NewToken()
-		if err := o.db.Invite(t.Context(), hash, "", staff.Viewer, "test", noon, noon.Add(time.Hour)); err != nil {
+		if err := o.db.Invite(t.Context(), hash, "viewer@jatak.example", staff.Viewer, "test", noon, noon.Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		w := b.do("POST", "/setup/"+token, url.Values{"email": {value}, "password": {password}})

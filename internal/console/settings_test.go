@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -1002,4 +1003,47 @@ func TestSettingsInABrowser(t *testing.T) {
 	}
 	b.do(chromedp.Navigate(b.url+"/account"), chromedp.Click(chromedp.CSS(`button[value=da]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang=da] header .brand`)))
 	b.says(o.words.Text("da", "console.account.sessions"))
+}
+
+// The link to become the first user is nobody's way in afterwards.
+func TestTheFirstUserIsTheOnlyFirstOne(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	var links []string
+	for range 3 {
+		token, hash := staff.NewToken()
+		if err := o.db.Invite(t.Context(), hash, "", staff.Administrator, "test", noon, noon.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		links = append(links, "/setup/"+token)
+	}
+	enter := func(link, email string) int {
+		return o.visitor().do("POST", link, url.Values{"email": {email}, "password": {password}}).Code
+	}
+	var answers [2]int
+	var both sync.WaitGroup
+	for i, email := range []string{"anna@jatak.example", "bo@jatak.example"} {
+		both.Go(func() { answers[i] = enter(links[i], email) })
+	}
+	both.Wait()
+	slices.Sort(answers[:])
+	if answers != [2]int{http.StatusSeeOther, http.StatusNotFound} {
+		t.Errorf("two at once become the first user: %d", answers)
+	}
+	if got := enter(links[2], "anna@jatak.example"); got != http.StatusNotFound {
+		t.Errorf("a link that was left answers %d", got)
+	}
+	// One that a server makes which has not yet seen the first user.
+	token, hash := staff.NewToken()
+	if err := o.db.Invite(t.Context(), hash, "", staff.Administrator, "test", noon, noon.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"anna@jatak.example", "bo@jatak.example", "carla@jatak.example"} {
+		if got := enter("/setup/"+token, email); got != http.StatusNotFound {
+			t.Errorf("a late link answers %d to %s", got, email)
+		}
+	}
+	if w := o.visitor().do("GET", "/setup/"+token, nil); w.Code != http.StatusNotFound {
+		t.Errorf("the page of a late link answers %d", w.Code)
+	}
 }

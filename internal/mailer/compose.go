@@ -119,11 +119,12 @@ func (b *builder) mark(p piece) string {
 
 func (b *builder) message(d Draft) (*mail.Msg, error) {
 	m := mail.NewMsg(mail.WithEncoding(mail.EncodingQP), mail.WithNoDefaultUserAgent())
-	if err := m.FromFormat(d.FromName, d.FromAddress); err != nil {
+	// Letters beyond ASCII would make a header that not every relay takes (RFC 6532).
+	if err := m.FromFormat(d.FromName, asciiDomain(d.FromAddress)); err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
 	if d.ReplyTo != "" {
-		if err := m.ReplyTo(d.ReplyTo); err != nil {
+		if err := m.ReplyTo(asciiDomain(d.ReplyTo)); err != nil {
 			return nil, fmt.Errorf("reply to: %w", err)
 		}
 	}

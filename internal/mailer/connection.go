@@ -1,6 +1,7 @@
 package mailer
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -89,15 +90,24 @@ func (c *connection) refusal(m *Mail) *Outcome {
 // spelled writes an address as the relay takes it: where it knows no SMTPUTF8,
 // with the domain's letters beyond ASCII as IDNA has them.
 func (c *connection) spelled(address string) string {
-	if c.utf8 || isASCII(address) {
+	if c.utf8 {
 		return address
 	}
-	local, domain, _ := strings.Cut(address, "@")
-	ascii, err := idna.Lookup.ToASCII(domain)
+	return asciiDomain(address)
+}
+
+// asciiDomain writes the domain of an address, or a domain alone, as IDNA has it.
+// One that IDNA does not know stays as it is.
+func asciiDomain(address string) string {
+	if isASCII(address) {
+		return address
+	}
+	at := strings.LastIndexByte(address, '@') + 1
+	ascii, err := idna.Lookup.ToASCII(address[at:])
 	if err != nil {
 		return address
 	}
-	return local + "@" + ascii
+	return address[:at] + ascii
 }
 
 func isASCII(s string) bool {
@@ -198,6 +208,9 @@ var errLost = errors.New("the connection was lost")
 // connection is lost and the mail was not handed over. With announced the
 // commands have been written with the mail before.
 func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
+	if !announced && c.client.Text.R.Buffered() > 0 {
+		return nil, fmt.Errorf("%w: the relay says what nobody asked for", errLost)
+	}
 	if c.reset && !announced {
 		c.reset = false
 		if _, err := c.command("RSET\r\n"); err != nil {
@@ -221,6 +234,9 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
+		if isOutOfStep(r, i) {
+			return nil, outOfStep(r)
+		}
 		if !accepts(r, i) {
 			c.reset = i > 0
 			return c.outcome(r), nil
@@ -239,6 +255,8 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
+		case refused == nil && isOutOfStep(r, i):
+			return nil, outOfStep(r)
 		case refused == nil && !accepts(r, i):
 			refused = &r
 			c.reset = i > 0
@@ -265,6 +283,16 @@ func accepts(r reply, command int) bool {
 		return r.code == 354
 	}
 	return r.code/100 == 2
+}
+
+// isOutOfStep reports whether a reply neither takes nor refuses the command: who
+// answers so answers something else, and nothing it says counts as a mail accepted.
+func isOutOfStep(r reply, command int) bool {
+	return !accepts(r, command) && r.code/100 != 4 && r.code/100 != 5
+}
+
+func outOfStep(r reply) error {
+	return fmt.Errorf("%w: the relay's reply is for something else: %d %s", errLost, r.code, r.text)
 }
 
 // hand writes the message and its final dot, and with it the envelope of the
@@ -318,8 +346,14 @@ func (c *connection) confirm() (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isOutOfStep(r, dot) {
+		return nil, outOfStep(r)
+	}
 	return c.outcome(r), nil
 }
+
+// dot is the final dot among the commands of a transaction: MAIL, RCPT, DATA, dot.
+const dot = 3
 
 func (c *connection) command(line string) (reply, error) {
 	if err := c.flush([]byte(line)); err != nil {
@@ -339,22 +373,27 @@ func (c *connection) flush(b []byte) error {
 	return nil
 }
 
-// Bounds of a reply, against a relay that never ends one.
+// Bounds of a reply, in bytes, against a relay that never ends one.
 const (
-	mostReplyLines = 50
-	mostReplyText  = 500
+	longestReply  = 64 << 10
+	mostReplyText = 500
 )
 
 // read reads one reply (RFC 5321 section 4.2), which may have many lines.
 func (c *connection) read() (reply, error) {
 	var r reply
 	var text []byte
-	for range mostReplyLines {
+	for size := 0; size < longestReply; {
 		line, err := c.client.Text.R.ReadSlice('\n')
+		begins := line
+		for size += len(line); errors.Is(err, bufio.ErrBufferFull) && size < longestReply; size += len(line) {
+			begins = bytes.Clone(begins[:min(len(begins), mostReplyText)])
+			line, err = c.client.Text.R.ReadSlice('\n') // the rest of a line of which the beginning says enough
+		}
 		if err != nil {
 			return r, fmt.Errorf("%w: %w", errLost, err)
 		}
-		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.TrimRight(begins, "\r\n")
 		if len(line) < 3 || !isDigits(line[:3]) || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
 			return r, fmt.Errorf("%w: the relay speaks no SMTP", errLost)
 		}

@@ -192,6 +192,9 @@ func TestParseRelays(t *testing.T) {
 		{"smtp://u:hunter2@mail.example.org?auth=digest", "auth is auto, plain"},
 		{"smtp://mail.example.org?tls_name=a/b", "tls_name is the host name"},
 		{"smtp://mail.example.org?max_conns=%zz", "cannot be read"},
+		{"smtp://u:x@mail.example.org?from=a.example,smtp://v:x@mail.example.org?from=b.example", "u@mail.example.org:587 required"},
+		{"smtp://u:x@mail.example.org,smtp://u:x@mail.example.org:25", "mail.example.org:587 required"},
+		{"smtp://u:hunter2@mail.example.org,smtp://u:hunter2@mail.example.org:587?from=b.example", "relay 2: u@mail.example.org:587 stands there already"},
 	} {
 		t.Run(test.in, func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +347,15 @@ func TestOutcomes(t *testing.T) {
 		{"hangs up at RCPT, once", "RCPT", first(mailertest.Do{HangUp: true}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"hangs up at RCPT, always", "RCPT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: Later}, 0},
 		{"hangs up after the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: InDoubt}, 0},
+		{"250 to DATA", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 OK"} }, Outcome{Kind: Later}, 0},
+		{"250 to DATA, once", "DATA", first(mailertest.Do{Reply: "250 2.0.0 OK"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"354 to RCPT", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead"} }, Outcome{Kind: Later}, 0},
+		{"354 to the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go on"} }, Outcome{Kind: InDoubt}, 1},
+		{"a long reply", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 " + strings.Repeat("long ", 9000)} }, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"a reply of many lines", "DOT", func() *mailertest.Do {
+			return &mailertest.Do{Reply: strings.Repeat("250-2.0.0 line\r\n", 300) + "250 2.0.0 queued"}
+		}, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"a reply without end", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 " + strings.Repeat("long ", 40_000)} }, Outcome{Kind: InDoubt}, 1},
 		{"speaks nonsense", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "hello"} }, Outcome{Kind: Later}, 0},
 	} {
 		for name, extensions := range map[string][]string{"pipelining": {"PIPELINING"}, "without": {"8BITMIME"}} {
@@ -382,6 +394,33 @@ func TestOutcomes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Connections that lay idle when the relay was restarted are nothing that a mail is
+// to suffer for.
+func TestRestartedRelayTakesTheNextMail(t *testing.T) {
+	t.Parallel()
+	const connections = 6
+	carrying := make(chan struct{})
+	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+		if at == "DOT" {
+			return &mailertest.Do{Wait: carrying} // so that each connection carries a mail
+		}
+		return nil
+	})
+	go func() {
+		for all := 0; all < connections && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+			all, _ = sink.Connections()
+		}
+		close(carrying)
+	}()
+	sender := newSender(t, sink.URL(fmt.Sprintf("max_conns=%d", connections)))
+	sender.send(addresses(300)...)
+	sink.Close()
+	mailertest.NewAt(t, sink.Addr(), nil)
+	if o := sender.send("last@example.org")["last@example.org"]; o.Kind != Accepted {
+		t.Errorf("the mail after the restart: %+v", o)
 	}
 }
 
@@ -463,4 +502,22 @@ func BenchmarkAppend(b *testing.B) {
 		buffer = template.Append(buffer[:0], v)
 	}
 	b.SetBytes(int64(len(buffer)))
+}
+
+func TestSenderDomainIsASCIIInHeaders(t *testing.T) {
+	t.Parallel()
+	template, err := Compile(Draft{FromName: "Blåbær", FromAddress: "news@blåbær.dk", ReplyTo: "svar@blåbær.dk",
+		Subject: []Segment{Static("Hej")}, Text: []Segment{Static("Hej")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mail := template.Append(nil, Values{ToName: "Åse", ToAddress: "aase@example.org", MessageID: "a@x", Date: time.Unix(0, 0)})
+	if hasEightBit(mail) {
+		t.Errorf("a header has bytes beyond ASCII:\n%s", mail)
+	}
+	for _, says := range []string{"<news@xn--blbr-roah.dk>", "<svar@xn--blbr-roah.dk>"} {
+		if !strings.Contains(string(mail), says) {
+			t.Errorf("no %s in\n%s", says, mail)
+		}
+	}
 }

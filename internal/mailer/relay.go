@@ -45,6 +45,9 @@ type Relay struct {
 	// Notify says of what the relay is asked to tell the sender (RFC 3461):
 	// FAILURE, DELAY and SUCCESS, or NEVER alone; none: it is not asked.
 	Notify []string
+
+	// apart is set where another relay has the same host and port.
+	apart bool
 }
 
 // STARTTLS says whether a plain connection must be encrypted (RFC 3207).
@@ -57,8 +60,16 @@ const (
 	TLSNone          STARTTLS = "none" // the default for this machine's own relay
 )
 
-// Name returns the relay as host and port, or the path of its socket.
+// Name returns the relay as host and port, or the path of its socket, and with its
+// user where another relay is at the same place.
 func (r Relay) Name() string {
+	if r.apart && r.User != "" {
+		return r.User + "@" + r.place()
+	}
+	return r.place()
+}
+
+func (r Relay) place() string {
 	if r.Socket != "" {
 		return r.Socket
 	}
@@ -90,7 +101,24 @@ func ParseRelays(s string) ([]Relay, error) {
 	if len(relays) == 0 {
 		return nil, errors.New("no relay is named; " + relayExample)
 	}
-	return relays, nil
+	return relays, tellApart(relays)
+}
+
+// tellApart names relays at one place by their users: limits and connections go by
+// a relay's name, and two accounts with one provider have their own.
+func tellApart(relays []Relay) error {
+	at, names := map[string]int{}, map[string]int{}
+	for _, r := range relays {
+		at[r.place()]++
+	}
+	for i := range relays {
+		r := &relays[i]
+		r.apart = at[r.place()] > 1
+		if names[r.Name()]++; names[r.Name()] > 1 {
+			return fmt.Errorf("relay %d: %s stands there already; give one of the two a user of its own, or the connections and From domains of both", i+1, r.Name())
+		}
+	}
+	return nil
 }
 
 func parseRelay(s string) (Relay, error) {

@@ -56,7 +56,7 @@ func TestSign(t *testing.T) {
 	t.Parallel()
 	signers, records := signersOf(t, "rsa", "ed25519")
 	mail := signedMail(t)
-	signed, err := signers.Sign("jatak.example", mail)
+	signed, err := signers.Sign("jatak.example", mail, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +91,89 @@ func TestSign(t *testing.T) {
 			t.Errorf("after a change of %s, %d signatures are good", name, n)
 		}
 	}
-	if other, err := signers.Sign("other.example", mail); err != nil || string(other) != string(mail) {
+	if other, err := signers.Sign("other.example", mail, time.Now()); err != nil || string(other) != string(mail) {
 		t.Errorf("a domain without a key: %v", err)
+	}
+}
+
+// Each mail that is signed is good for a verifier that shares no code with us.
+func FuzzSign(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"Hej", "ord\r\n"}, {"  a \t b\r\n\tc  ", "ord\r\n\r\n\r\n"}, {"", ""}, {"x", "\r\n"}, {"x\r\nSubject: y", "no end"},
+		{"x\r\nsubject \t: y", " \r\n \t\r\n"}, {"x:y", ".\r\n..\r\n"}, {strings.Repeat("long ", 400), strings.Repeat("é", 99)},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	signers, records := signersOf(f, "rsa", "ed25519")
+	f.Fuzz(func(t *testing.T, subject, body string) {
+		plain := strings.NewReplacer("\r\n", "\r\n", "\r", "", "\n", "", "\x00", "") // line ends are CRLF
+		mail := "From: news@jatak.example\r\nSubject: " + plain.Replace(subject) + "\r\nDate: now\r\n\r\n" + plain.Replace(body)
+		if header, _, _ := strings.Cut(mail, "\r\n\r\n"); !isHeader(header) {
+			return
+		}
+		signed, err := signers.Sign("jatak.example", []byte(mail), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := dkim.VerifyWithOptions(strings.NewReader(string(signed)), &dkim.VerifyOptions{
+			LookupTXT: func(domain string) ([]string, error) { return []string{records[domain]}, nil }})
+		if err != nil {
+			t.Fatalf("%q: %v", mail, err)
+		}
+		for _, r := range results {
+			if r.Err != nil {
+				t.Errorf("%q: %v", mail, r.Err)
+			}
+		}
+		if len(results) != 2 {
+			t.Errorf("%q: %d signatures", mail, len(results))
+		}
+	})
+}
+
+// isHeader reports whether each line begins a field or goes on with one.
+func isHeader(header string) bool {
+	for line := range strings.SplitSeq(header, "\r\n") {
+		name, _, found := strings.Cut(line, ":")
+		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
+			if strings.TrimSpace(line) == "" {
+				return false
+			}
+			continue
+		}
+		if name = strings.TrimRight(name, " \t"); !found || name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestSignsForSubdomainsAndLettersBeyondASCII(t *testing.T) {
+	t.Parallel()
+	key, _, err := NewKey("ed25519")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signers, err := ParseSigners("example.org:a:" + file + ",news.example.org:b:" + file + ",blåbær.dk:c:" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, says := range map[string]string{
+		"example.org": " d=example.org; s=a;", "mail.example.org": " d=example.org; s=a;", "news.example.org": " d=news.example.org; s=b;",
+		"blåbær.dk": " d=xn--blbr-roah.dk; s=c;", "xn--blbr-roah.dk": " d=xn--blbr-roah.dk; s=c;",
+		"org": "", "badexample.org": "", "example.org.evil.example": "",
+	} {
+		signed, err := signers.Sign(from, []byte("From: a@"+from+"\r\n\r\nHej\r\n"), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isSigned := strings.Contains(string(signed), "DKIM-Signature:"); isSigned != signers.Signs(from) || isSigned != (says != "") || !strings.Contains(string(signed), says) {
+			t.Errorf("from %s: wants %q\n%s", from, says, signed)
+		}
 	}
 }
 
@@ -122,7 +203,7 @@ func BenchmarkSign(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := signers.Sign("jatak.example", mail); err != nil {
+				if _, err := signers.Sign("jatak.example", mail, time.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -83,7 +83,7 @@ func (db *DB) Pause(ctx context.Context, id campaign.ID, reason string) error {
 
 // Resume lets a paused campaign go on. Its bells are due at once.
 func (db *DB) Resume(ctx context.Context, id campaign.ID) error {
-	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = ''`, `'paused'`)
+	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = '', planning_at = 'epoch'`, `'paused'`)
 	if err != nil {
 		return err
 	}
@@ -114,26 +114,54 @@ func (db *DB) Cancel(ctx context.Context, id campaign.ID, now time.Time) error {
 	}
 }
 
-// cancelRest cancels what a cancelled campaign has left in one of its batches,
+// cancelRest cancels what a cancelled campaign has left in some of its batches,
 // and returns how many batches had something. With id 0 it looks at all.
-func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (batches int64, err error) {
-	tag, err := db.pool.Exec(ctx, `
-		WITH part AS (
+func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (batches int, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
 			SELECT b.campaign_id, b.batch FROM batch b JOIN campaign c ON c.id = b.campaign_id
 			WHERE b.closed_at IS NULL AND c.state = 'cancelled' AND ($1::bigint = 0 OR c.id = $1)
 				AND EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state IN ('pending', 'deferred'))
-			LIMIT 20
-		), rows AS (
-			UPDATE delivery d SET state = 'cancelled', next_attempt_at = NULL, changed_at = $2 FROM part
-			WHERE d.campaign_id = part.campaign_id AND d.batch = part.batch AND d.state IN ('pending', 'deferred')
-		)
-		UPDATE batch b SET closed_at = $2 FROM part WHERE b.campaign_id = part.campaign_id AND b.batch = part.batch
-			AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state = 'sending')`, id, now)
+			LIMIT 20`, id)
+		if err != nil {
+			return err
+		}
+		var ids []campaign.ID
+		var numbers []int
+		part, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
+			Campaign campaign.ID
+			Batch    int
+		}])
+		if err != nil {
+			return err
+		}
+		for _, b := range part {
+			ids, numbers = append(ids, b.Campaign), append(numbers, b.Batch)
+		}
+		if batches = len(part); batches == 0 {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `
+			UPDATE delivery d SET state = 'cancelled', next_attempt_at = NULL, changed_at = $3
+			FROM unnest($1::bigint[], $2::int[]) AS part (campaign_id, batch)
+			WHERE d.campaign_id = part.campaign_id AND d.batch = part.batch AND d.state IN ('pending', 'deferred')`, ids, numbers, now); err != nil {
+			return err
+		}
+		// A second statement: it sees what a claim took for which the first one waited.
+		_, err = tx.Exec(ctx, `
+			UPDATE batch b SET closed_at = $3 FROM unnest($1::bigint[], $2::int[]) AS part (campaign_id, batch)
+			WHERE b.campaign_id = part.campaign_id AND b.batch = part.batch AND `+nothingOpen, ids, numbers, now)
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("cancel what is left: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	return batches, nil
 }
+
+// nothingOpen is true of a batch b that has nothing left to send.
+const nothingOpen = `NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
+	AND d.state IN ('pending', 'sending', 'deferred'))`
 
 // Resend makes rows that ended in a state pending again: in doubt, or failed
 // with a reply code (0: any). The campaign goes on if it had finished.
@@ -154,7 +182,7 @@ func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.Deliver
 			return fmt.Errorf("campaign %d was not launched, or is cancelled", id)
 		}
 		tag, err := tx.Exec(ctx, `
-			UPDATE delivery SET state = 'pending', attempts = 0, changed_at = $4
+			UPDATE delivery SET state = 'pending', attempts = 0, deferred_since = NULL, changed_at = $4
 			WHERE campaign_id = $1 AND state = $2 AND ($3 = 0 OR code = $3)`, id, state, code, now)
 		if err != nil {
 			return err

@@ -320,26 +320,41 @@ func (db *DB) Release(ctx context.Context, worker int64, id campaign.ID, batch i
 // campaign when that was the last one. It reports whether the campaign
 // finished by this call.
 func (db *DB) CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error) {
-	_, err = db.pool.Exec(ctx, `
-		UPDATE batch b SET closed_at = $3 WHERE b.campaign_id = $1 AND b.batch = $2 AND b.closed_at IS NULL
-		AND NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = $1 AND d.batch = $2
-			AND d.state IN ('pending', 'sending', 'deferred'))`, id, batch, now)
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		// First the lock, then the look: whoever has mails sent again holds it meanwhile.
+		if _, err := tx.Exec(ctx, `SELECT FROM batch WHERE campaign_id = $1 AND batch = $2 AND closed_at IS NULL FOR UPDATE`, id, batch); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			UPDATE batch b SET closed_at = $3 WHERE b.campaign_id = $1 AND b.batch = $2 AND b.closed_at IS NULL AND `+nothingOpen, id, batch, now)
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("close batch %d of campaign %d: %w", batch, id, err)
 	}
 	return db.Finish(ctx, id, now)
 }
 
+// hasEnded is true of a campaign c that is planned and has no open batch.
+const hasEnded = `c.state = 'sending' AND c.planned_at IS NOT NULL
+	AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)`
+
 // Finish ends a campaign that is planned and has no open batch.
 func (db *DB) Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error) {
-	tag, err := db.pool.Exec(ctx, `
-		UPDATE campaign SET state = 'finished', finished_at = $2
-		WHERE id = $1 AND state = 'sending' AND planned_at IS NOT NULL
-		AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = $1 AND b.closed_at IS NULL)`, id, now)
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `SELECT FROM campaign c WHERE c.id = $1 AND `+hasEnded+` FOR UPDATE`, id)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		// Once more under the lock: some may have been sent again while we waited.
+		tag, err = tx.Exec(ctx, `UPDATE campaign c SET state = 'finished', finished_at = $2 WHERE c.id = $1 AND `+hasEnded, id, now)
+		finished = tag.RowsAffected() == 1
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("finish campaign %d: %w", id, err)
 	}
-	return tag.RowsAffected() == 1, nil
+	return finished, nil
 }
 
 func optional(id int64) *int64 {

@@ -40,9 +40,12 @@ func auditUser(ctx context.Context, tx pgx.Tx, actor, action, email string, role
 	return err
 }
 
-// Invitation returns whom a link invites, or staff.ErrNotFound.
+// Invitation returns whom a link invites, or staff.ErrNotFound. The link of the
+// first user works only as long as there is none.
 func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email string, role staff.Role, err error) {
-	err = db.pool.QueryRow(ctx, `SELECT email, role FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2`, hash, now).Scan(&email, &role)
+	err = db.pool.QueryRow(ctx, `
+		SELECT email, role FROM staff_invitation
+		WHERE token_hash = $1 AND expires_at > $2 AND (email <> '' OR NOT EXISTS (SELECT FROM staff))`, hash, now).Scan(&email, &role)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", "", staff.ErrNotFound
 	}
@@ -54,12 +57,20 @@ func (db *DB) Invitation(ctx context.Context, hash []byte, now time.Time) (email
 
 // AcceptInvitation makes a user, or gives one another password and role, and ends
 // the link and all of the user's sessions. It returns staff.ErrLastAdministrator
-// when nobody would be left to change users.
+// when nobody would be left to change users. As soon as there is a user, links
+// that name nobody end: such a link makes the first user and changes none.
 func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, now time.Time) error {
 	err := db.inTx(ctx, func(tx pgx.Tx) error {
 		var invited string
 		var role staff.Role
-		err := tx.QueryRow(ctx, `DELETE FROM staff_invitation WHERE token_hash = $1 AND expires_at > $2 RETURNING email, role`, hash, now).Scan(&invited, &role)
+		// Two who would be the first at once wait for each other.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('jatak first user'))`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			DELETE FROM staff_invitation
+			WHERE token_hash = $1 AND expires_at > $2 AND (email <> '' OR NOT EXISTS (SELECT FROM staff))
+			RETURNING email, role`, hash, now).Scan(&invited, &role)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && invited != "" && invited != u.Email {
 			return staff.ErrNotFound
 		}
@@ -81,6 +92,9 @@ func (db *DB) AcceptInvitation(ctx context.Context, hash []byte, u staff.User, n
 			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM staff_session WHERE staff_id = $1`, id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM staff_invitation WHERE email = ''`); err != nil {
 			return err
 		}
 		if err := auditUser(ctx, tx, "user:"+u.Email, "user enter", u.Email, role, now); err != nil {

@@ -158,15 +158,7 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 			return err
 		}
 
-		rows, err = tx.Query(ctx, `
-			UPDATE campaign c SET state = 'finished', finished_at = $1
-			WHERE c.state = 'sending' AND c.planned_at IS NOT NULL
-			AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)
-			RETURNING c.id`, now)
-		if err != nil {
-			return err
-		}
-		s.Finished, err = pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+		s.Finished, err = finishEnded(ctx, tx, now)
 		return err
 	})
 	if err != nil {
@@ -176,4 +168,25 @@ func (db *DB) Sweep(ctx context.Context, resend bool, now time.Time, patience ti
 		_, err = db.cancelRest(ctx, 0, now) // what came back after a cancellation
 	}
 	return s, ran, err
+}
+
+// finishEnded finishes the campaigns that have ended. One that somebody is changing
+// is left to the next sweep: whoever has mails sent again holds the campaign and
+// wants its batches, which this sweep may hold.
+func finishEnded(ctx context.Context, tx pgx.Tx, now time.Time) ([]campaign.ID, error) {
+	rows, err := tx.Query(ctx, `SELECT c.id FROM campaign c WHERE `+hasEnded+` FOR UPDATE SKIP LOCKED`)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+	if err != nil || len(ended) == 0 {
+		return nil, err
+	}
+	// Once more under the lock: some may have been sent again just before it.
+	rows, err = tx.Query(ctx, `
+		UPDATE campaign c SET state = 'finished', finished_at = $1 WHERE c.id = ANY ($2) AND `+hasEnded+` RETURNING c.id`, now, ended)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
 }

@@ -43,17 +43,20 @@
       // The server is away: what is written stays here, and is tried again.
     }
     saving = false;
+    if (!response || !answer || response.status === 401) {
+      // Nothing leaves the page: it would be lost at the login.
+      changed = true;
+      waiting = undefined;
+      status.textContent = response && response.status === 401 ? status.dataset.ended : status.dataset.failed;
+      later(retry);
+      return;
+    }
     if (waiting) {
-      if (response && response.ok && answer) form.elements.version.value = answer.version;
+      held = true;
+      if (response.ok) form.elements.version.value = answer.version;
       const button = waiting;
       waiting = undefined;
       form.requestSubmit(button);
-      return;
-    }
-    if (!response || !answer) {
-      changed = true;
-      status.textContent = status.dataset.failed;
-      later(retry);
       return;
     }
     status.textContent = answer.text;
@@ -96,13 +99,17 @@
   });
   form.addEventListener("submit", (event) => {
     clearTimeout(timer);
-    held = true; // the form itself saves, over the version that the last save made
-    if (saving) {
+    if (saving || (changed && !held)) {
       event.preventDefault();
       waiting = event.submitter;
+      save();
       return;
     }
+    held = true; // the form itself saves, over the version that the last save made
     leaving = true;
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (changed && !leaving) event.preventDefault();
   });
   window.addEventListener("pagehide", () => {
     if (changed && !leaving && !held) fetch(form.action, { method: "POST", body: body(), headers: { "X-Autosave": "1" }, keepalive: true });
@@ -134,4 +141,38 @@
       text.focus();
     }
   });
+
+  // Buttons that write: marks into the source, fields wherever one was last.
+  const insert = document.getElementById("insert");
+  const source = Object.values(editors)[0];
+  if (insert && source) {
+    let line; // the one-line field that one was in last; none: the source
+    form.addEventListener("focusin", (event) => {
+      if (event.target.matches("[name=subject], [name=preheader], textarea[name=text]")) line = event.target;
+      else if (event.target === source.host) line = undefined;
+    });
+    insert.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      const { field, mark, before, after, words } = button.dataset;
+      if (field && line) {
+        line.setRangeText(field, line.selectionStart, line.selectionEnd, "end");
+        line.dispatchEvent(new Event("input", { bubbles: true }));
+        line.focus();
+        return;
+      }
+      const { view } = source;
+      const { from, to } = view.state.selection.main;
+      if (field) view.dispatch(view.state.replaceSelection(field));
+      else if (mark) view.dispatch({ changes: { from: view.state.doc.lineAt(from).from, insert: mark } });
+      else {
+        const chosen = view.state.sliceDoc(from, to) || words;
+        const anchor = from + before.length;
+        view.dispatch({ changes: { from, to, insert: before + chosen + after }, selection: { anchor, head: anchor + chosen.length } });
+      }
+      view.focus();
+    });
+    insert.hidden = false;
+    document.getElementById("fields").hidden = true;
+  }
 })();

@@ -2,10 +2,30 @@
 "use strict";
 
 // Puts the parts of a page in place that have changed, as the server tells of a
-// campaign that is under way. A connection that is lost comes back by itself, and
-// everything is told anew. Without this, the page is loaded anew every few seconds.
-for (const section of document.querySelectorAll("[data-events]")) {
+// campaign that is under way. A connection that is lost is opened again, also when
+// a proxy answers meanwhile, and everything is told anew. Without this, the page is
+// loaded anew every few seconds.
+const listen = (section, wait) => {
+  const broken = document.getElementById("broken");
   const events = new EventSource(section.dataset.events);
+  events.onopen = () => {
+    broken.hidden = true;
+    wait = 1000;
+  };
+  events.onerror = () => {
+    if (broken.hidden) {
+      const time = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" }).format(new Date());
+      broken.textContent = broken.dataset.text.replace("%s", time);
+      broken.hidden = false;
+    }
+    if (events.readyState !== EventSource.CLOSED) return; // the browser tries again itself
+    setTimeout(async () => {
+      // A page that leads elsewhere leads to the login.
+      const page = await fetch(location.href, { method: "HEAD", redirect: "manual", cache: "no-store" }).catch(() => undefined);
+      if (page && page.type === "opaqueredirect") location.reload();
+      else listen(section, Math.min(wait * 2, 30000));
+    }, wait);
+  };
   events.onmessage = (message) => {
     const news = JSON.parse(message.data);
     for (const [id, html] of Object.entries(news.parts)) {
@@ -17,7 +37,8 @@ for (const section of document.querySelectorAll("[data-events]")) {
       location.reload();
     }
   };
-}
+};
+for (const section of document.querySelectorAll("[data-events]")) listen(section, 1000);
 
 // Where one is shows, also where the ways are wider than the screen.
 const showWhere = () => {

@@ -1,0 +1,206 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+)
+
+// meanwhile does something in a transaction, lets others begin until they wait for it
+// or are done, and commits.
+func meanwhile(t *testing.T, url string, do func(tx pgx.Tx) error, others func()) {
+	t.Helper()
+	open := func() *pgx.Conn {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+		return conn
+	}
+	first, watcher := open(), open()
+	tx, err := first.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := do(tx); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		others()
+		close(ended)
+	}()
+	for waiting, deadline := false, time.After(20*time.Second); !waiting; {
+		select {
+		case <-deadline:
+			t.Fatal("nobody waits for the transaction")
+		case <-ended:
+			waiting = true
+			continue
+		default:
+		}
+		if err := watcher.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND $1::int = ANY(pg_blocking_pids(pid)))`,
+			first.PgConn().PID()).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+}
+
+// sweep looks over the ledger as workers do.
+func sweep(t *testing.T, db *postgres.DB) {
+	t.Helper()
+	if _, _, err := db.Sweep(t.Context(), true, noon, time.Hour, 100); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Mails that are claimed while their campaign is cancelled, and come back, are
+// cancelled then.
+func TestCancelMeetsAClaim(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	c := launched(t, db)
+	plan(t, db, c.ID, 100)
+	w := worker(t, db, time.Hour)
+	meanwhile(t, url, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE delivery SET state = 'sending', worker_id = $1, attempts = 1 WHERE state = 'pending'`, w)
+		return err
+	}, func() {
+		if err := db.Cancel(t.Context(), c.ID, noon); err != nil {
+			t.Error(err)
+		}
+	})
+	if b := books(t, db, c.ID); b.Sending != 10 {
+		t.Fatalf("books while the mails are claimed: %+v", b)
+	}
+	var all []contact.ID
+	for id := range contact.ID(1000) {
+		all = append(all, id)
+	}
+	if err := db.Release(t.Context(), w, c.ID, 1, all, noon); err != nil {
+		t.Fatal(err)
+	}
+	if b := books(t, db, c.ID); b.Pending != 10 {
+		t.Fatalf("books when the mails have come back: %+v", b)
+	}
+	sweep(t, db)
+	if b := books(t, db, c.ID); b.Cancelled != 10 || b.Open() != 0 {
+		t.Errorf("books after the sweep: %+v", b)
+	}
+}
+
+// resendHeldOpen is what Resend does before it commits.
+func resendHeldOpen(t *testing.T) func(pgx.Tx) error {
+	return func(tx pgx.Tx) error {
+		for _, statement := range []string{
+			`SELECT state FROM campaign FOR UPDATE`, `UPDATE delivery SET state = 'pending', attempts = 0`, `UPDATE batch SET closed_at = NULL, rung_at = 'epoch'`,
+		} {
+			if _, err := tx.Exec(t.Context(), statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// A campaign whose mails are sent again while its last batch is closed goes on.
+func TestResendMeetsTheEnd(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	c := launched(t, db)
+	plan(t, db, c.ID, 100)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := conn.Exec(t.Context(), `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`); err != nil {
+		t.Fatal(err)
+	}
+	meanwhile(t, url, resendHeldOpen(t), func() {
+		if finished, err := db.CloseBatch(t.Context(), c.ID, 1, noon); err != nil || finished {
+			t.Errorf("finished %v, %v", finished, err)
+		}
+	})
+	kept, err := db.Campaign(t.Context(), c.ID)
+	if err != nil || kept.State != campaign.StateSending {
+		t.Errorf("the campaign is %s, %v", kept.State, err)
+	}
+	found, _, err := db.Sweep(t.Context(), true, noon, time.Hour, 100)
+	if err != nil || len(found.Batches) != 1 {
+		t.Errorf("the sweep rings for %+v, %v", found.Batches, err)
+	}
+	// The age of what is sent again is counted anew.
+	if _, err := conn.Exec(t.Context(), `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, 550, noon); err != nil || n != 10 {
+		t.Fatalf("%d are sent again, %v", n, err)
+	}
+	var old int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM delivery WHERE deferred_since IS NOT NULL`).Scan(&old); err != nil || old != 0 {
+		t.Errorf("%d mails that are sent again are old, %v", old, err)
+	}
+}
+
+// A sweep that meets a campaign whose mails are being sent again does not finish it.
+func TestResendMeetsTheSweep(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	c := launched(t, db)
+	plan(t, db, c.ID, 100)
+	tamper(t, url, `UPDATE delivery SET state = 'failed', code = 550`, `UPDATE batch SET closed_at = now()`)
+	meanwhile(t, url, resendHeldOpen(t), func() { sweep(t, db) })
+	if kept, err := db.Campaign(t.Context(), c.ID); err != nil || kept.State != campaign.StateSending {
+		t.Errorf("the campaign is %s, %v", kept.State, err)
+	}
+	tamper(t, url, `UPDATE delivery SET state = 'failed'`, `UPDATE batch SET closed_at = now()`)
+	sweep(t, db)
+	if kept, err := db.Campaign(t.Context(), c.ID); err != nil || kept.State != campaign.StateFinished {
+		t.Errorf("when all has failed anew the campaign is %s, %v", kept.State, err)
+	}
+}
+
+// A campaign that is paused right after its launch is planned on as soon as it goes on.
+func TestResumedPlanningIsRungForAtOnce(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	c := launched(t, db)
+	if _, _, err := db.PlanChunk(t.Context(), c.ID, 5, noon, gating.Decide); err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, url, `UPDATE campaign SET launched_at = now()`)
+	if err := db.Pause(t.Context(), c.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Resume(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := db.Sweep(t.Context(), true, noon, time.Hour, 100)
+	if err != nil || len(found.Plans) != 1 {
+		t.Errorf("the sweep rings for the planning of %v, %v", found.Plans, err)
+	}
+	if _, _, err := db.PlanChunk(t.Context(), c.ID, 5, noon, gating.Decide); err != nil {
+		t.Fatal(err)
+	}
+	if found, _, err = db.Sweep(t.Context(), true, noon, time.Hour, 100); err != nil || len(found.Plans) != 0 {
+		t.Errorf("when it gets on the sweep rings for the planning of %v, %v", found.Plans, err)
+	}
+}
