@@ -48,7 +48,7 @@ func (s *Set) Branded(b brand.Brand) (*Set, error) {
 }
 
 // forStaff are the first parts of the keys that no recipient reads.
-var forStaff = []string{"reason", "mend", "explain", "dossier", "console", "state", "books", "setting", "audit", "filter", "audiences", "source", "card", "erase", "history", "contacts", "lists"}
+var forStaff = []string{"reason", "mend", "explain", "dossier", "console", "state", "books", "setting", "audit", "filter", "audiences", "source", "card", "erase", "history", "contacts", "lists", "fact"}
 
 // Keys returns the keys of the recipients' texts in a language, sorted: those
 // that a tenant may replace.

@@ -166,8 +166,8 @@ func (p page) Who(actor string) string { return strings.TrimPrefix(actor, "user:
 // Zone names the time zone that the page's times are in.
 func (p page) Zone() string { return p.Console.Zone.String() }
 
-// LanguageName names a language in another, or returns its code when we have no
-// name for it.
+// LanguageName names a language in another, or says its code when we have no name
+// for it.
 func (s *Set) LanguageName(lang, code string) string {
 	base, _, _ := strings.Cut(code, "-")
 	for _, known := range []string{code, base} {
@@ -176,7 +176,7 @@ func (s *Set) LanguageName(lang, code string) string {
 			return name
 		}
 	}
-	return code
+	return s.Text(lang, "console.lang.unknown", code)
 }
 
 // Number writes a whole number as a language does.
@@ -228,9 +228,17 @@ func Date(lang string, t time.Time) string {
 // in Danish.
 func Time(lang string, t time.Time) string {
 	if lang == "da" {
-		return Date(lang, t) + " kl. " + t.Format("15.04")
+		return Date(lang, t) + " kl. " + Clock(lang, t)
 	}
-	return Date(lang, t) + ", " + t.Format("15:04")
+	return Date(lang, t) + ", " + Clock(lang, t)
+}
+
+// Clock writes a time of the day: 14:30, or 14.30 in Danish.
+func Clock(lang string, t time.Time) string {
+	if lang == "da" {
+		return t.Format("15.04")
+	}
+	return t.Format("15:04")
 }
 
 func danishMonth(m time.Month) string {

@@ -24,6 +24,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 	"github.com/jatak-mail/jatak/internal/queue"
 	"github.com/jatak-mail/jatak/internal/queue/queuetest"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 	"github.com/jatak-mail/jatak/worker"
 )
@@ -505,7 +506,7 @@ func TestNotices(t *testing.T) {
 			if err != nil || len(ids) != 1 {
 				t.Fatalf("%s: %v, %v", a, ids, err)
 			}
-			d, err := h.db.Dossier(t.Context(), ids[0], "test", now)
+			d, err := h.db.Dossier(t.Context(), ids[0], staff.Entry{Actor: "test", Action: staff.ContactView, At: now})
 			if err != nil || len(d.Notices) != 1 {
 				t.Fatalf("%s: %v, %v", a, d.Notices, err)
 			}

@@ -241,9 +241,13 @@ func (e *contactExportCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	form := "JSON"
+	if e.HTML {
+		form = "HTML"
+	}
 	var dossiers []contact.Dossier
 	for _, id := range ids {
-		d, err := db.Dossier(ctx, id, actor(), time.Now())
+		d, err := db.Dossier(ctx, id, staff.Entry{Actor: actor(), Action: staff.ContactExport, Detail: form, At: time.Now()})
 		if err != nil {
 			return err
 		}

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jatak-mail/jatak/gating"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -87,7 +90,7 @@ func auditTopics() []string {
 
 type auditLine struct {
 	staff.Entry
-	Who, What string // in words, where there are some
+	Who, What, About string // in words, where there are some
 }
 
 type auditPageValues struct {
@@ -154,19 +157,96 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request) {
 		query.Set("before", fmt.Sprintf("%d.%d.%d", last.At.UnixMicro(), last.Kind, last.ID))
 		p.Next = "/audit?" + query.Encode()
 	}
+	words, err := s.Store.WordsInUse(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	for _, e := range lines {
-		p.Lines = append(p.Lines, s.auditLine(r, e))
+		p.Lines = append(p.Lines, s.auditLine(r, words, e))
 	}
 	s.show(w, r, http.StatusOK, "audit", "settings", "", p)
 }
 
-func (s *site) auditLine(r *http.Request, e staff.Entry) auditLine {
-	l := auditLine{Entry: e, Who: strings.TrimPrefix(e.Actor, "user:"), What: e.Action}
+func (s *site) auditLine(r *http.Request, words contact.Words, e staff.Entry) auditLine {
+	l := auditLine{Entry: e, Who: strings.TrimPrefix(e.Actor, "user:"), What: e.Action, About: s.auditDetail(r, words, e)}
 	key := "audit." + strings.ReplaceAll(e.Action, " ", ".")
+	if e.Action == staff.ContactExport && e.Detail == "" {
+		key += ".before"
+	}
 	if text := s.text(r, key); text != key {
 		l.What = text
 	}
 	return l
+}
+
+// auditDetail says a line's detail in words, where there are some.
+func (s *site) auditDetail(r *http.Request, words contact.Words, e staff.Entry) string {
+	lang, fields := s.lang(r), strings.Fields(e.Detail)
+	field := func(i int) string {
+		if i < len(fields) {
+			return fields[i]
+		}
+		return ""
+	}
+	topic, _, _ := strings.Cut(e.Action, " ")
+	switch topic {
+	case "settings":
+		if name, value, ok := strings.Cut(e.Detail, " = "); ok {
+			return s.text(r, "audit.detail.pair", s.text(r, "setting."+name), s.settingText(r, gating.Setting(name), value))
+		}
+	case "wording":
+		return s.text(r, "audit.detail.pair", termName(words.Purposes, field(0), lang), s.Templates.LanguageName(lang, field(1)))
+	case "consent":
+		if id, change, ok := strings.Cut(e.Detail, ": "); ok {
+			purpose, basis, _ := strings.Cut(change, " → ")
+			return id + ": " + termName(words.Purposes, purpose, lang) + " → " + s.basisName(r, words, gating.LegalBasis(basis))
+		}
+	case "preference":
+		return s.text(r, "audit.detail.pair", termName(words.Types, field(0), lang), s.text(r, "card.choice."+field(1)))
+	case "type":
+		return termName(words.Types, e.Detail, lang)
+	case "term":
+		terms := words.Bases
+		if field(0) == string(contact.Purposes) {
+			terms = words.Purposes
+		}
+		return s.text(r, "audit.detail.pair", s.text(r, "console.terms."+field(0)), termName(terms, field(1), lang))
+	case "user":
+		if role := field(1); role != "" {
+			return field(0) + " · " + s.text(r, "console.role."+role)
+		}
+	case "limit":
+		if kind, name, ok := strings.Cut(e.Detail, " "); ok {
+			return s.text(r, "audit.detail.pair", s.text(r, "console.limit."+kind), name)
+		}
+	case "brand":
+		if field(0) == "word" {
+			return s.text(r, "audit.detail.words", s.Templates.LanguageName(lang, field(1)))
+		}
+		if e.Detail == "look" {
+			return s.text(r, "audit.detail.look")
+		}
+	case "campaign", "template", "contact", "upgrade":
+		return s.numbered(r, e.Detail)
+	}
+	return e.Detail
+}
+
+// numbered says "template 1 version 3" and the like in words.
+func (s *site) numbered(r *http.Request, detail string) string {
+	fields := strings.Fields(detail)
+	var parts []string
+	for i := 0; i < len(fields); i += 2 {
+		if i+1 == len(fields) || !slices.Contains([]string{"template", "version", "run", "import"}, fields[i]) {
+			return detail
+		}
+		if _, err := strconv.ParseInt(fields[i+1], 10, 64); err != nil {
+			return detail
+		}
+		parts = append(parts, s.text(r, "audit.detail."+fields[i], fields[i+1]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // auditCSV gives the log as a file for spreadsheets, the newest lines first.

@@ -13,12 +13,14 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/templates"
 )
 
 type stepRow struct {
-	Text, Found, Holds string
-	Decides            bool
+	Text, Holds string
+	Found       []string
+	Decides     bool
 }
 
 type consentRow struct {
@@ -126,7 +128,7 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	if err != nil {
 		return p, err
 	}
-	d, err := s.Store.Dossier(ctx, id, actor(r), now)
+	d, err := s.Store.Dossier(ctx, id, staff.Entry{Actor: actor(r), Action: staff.ContactView, At: now})
 	if err != nil {
 		return p, err
 	}
@@ -149,7 +151,7 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	if since := d.Contact.OnFileSince; since != nil {
 		p.OnFile = *since
 	}
-	p.Steps = s.stepRows(lang, steps)
+	p.Steps = s.stepRows(r, words, types, steps)
 	for _, t := range types {
 		p.Types = append(p.Types, typeRow{t.ID, t.Name(lang), t.Preference})
 	}
@@ -169,18 +171,61 @@ func (s *site) person(r *http.Request, id contact.ID) (p contactPage, err error)
 	return p, nil
 }
 
-func (s *site) stepRows(lang string, steps []gating.Step) (rows []stepRow) {
+func (s *site) stepRows(r *http.Request, words contact.Words, types []contact.TypeChoice, steps []gating.Step) (rows []stepRow) {
 	for _, step := range steps {
-		row := stepRow{Text: s.Templates.ReasonText(lang, step.Reason), Found: strings.Join(step.Found, ", "), Holds: "explain.no", Decides: step.Decided}
+		row := stepRow{Text: s.Templates.ReasonText(s.lang(r), step.Reason), Holds: "card.step.no", Decides: step.Decided}
 		switch {
 		case step.Decided:
-			row.Holds = "explain.decides"
+			row.Holds = "card.step.decides"
 		case step.Holds:
-			row.Holds = "explain.yes"
+			row.Holds = "card.step.yes"
+		}
+		for _, fact := range step.Found {
+			row.Found = append(row.Found, capital(s.factText(r, words, types, fact)))
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// factText says a fact of the gate's, which is name=value, in words.
+func (s *site) factText(r *http.Request, words contact.Words, types []contact.TypeChoice, fact string) string {
+	name, value, _ := strings.Cut(fact, "=")
+	key := "fact." + name
+	switch name {
+	case "suppressions", "bounces_in_row", "limit":
+		n, _ := strconv.ParseInt(value, 10, 64)
+		return s.Templates.CountText(s.lang(r), key, n)
+	case "consent_life":
+		life, _ := time.ParseDuration(value)
+		return s.Templates.CountText(s.lang(r), key, int64(life/(24*time.Hour)))
+	case "expires", "last_use", "type_created", "last_choice":
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return s.text(r, key+".never")
+		}
+		return s.text(r, key, templates.Time(s.lang(r), at.In(zoneOf(r))))
+	case "class":
+		if value != string(gating.Service) {
+			value = string(gating.Marketing)
+		}
+	case "emarketing":
+		basis := gating.LegalBasis(value)
+		if value == "none" {
+			basis = gating.BasisNone
+		}
+		return s.text(r, key, s.basisName(r, words, basis))
+	case "preference":
+		return s.text(r, key, s.text(r, "card.choice."+strings.TrimPrefix(value, "none")))
+	case "type":
+		for _, t := range types {
+			if fmt.Sprint(t.ID) == value {
+				return s.text(r, key, t.Name(s.lang(r)))
+			}
+		}
+		return s.text(r, key+".any")
+	}
+	return s.text(r, key+"."+value)
 }
 
 func termName(terms []contact.Word, key, lang string) string {
@@ -216,14 +261,14 @@ func (s *site) history(r *http.Request, d contact.Dossier, words contact.Words) 
 			s.text(r, "history.by", s.sourceText(r, e.Source), e.Actor), quoted("history.wording", e.Wording), quoted("history.comment", e.Comment))
 	}
 	for _, c := range d.Choices {
-		add(c.At, s.text(r, "history.type", c.Name, s.text(r, "card.choice."+string(c.To))),
+		add(c.At, s.text(r, "history.type", typeName(words, c, lang), s.text(r, "card.choice."+string(c.To))),
 			s.text(r, "history.by", s.sourceText(r, c.Source), c.Actor), quoted("history.comment", c.Comment))
 	}
 	for _, m := range d.Mails {
 		add(m.At, s.text(r, "history.mail", m.Name, s.text(r, "card.mail."+m.State)), quoted("history.reply", m.Reply))
 	}
 	for _, m := range d.LegacyMails {
-		add(m.At, s.text(r, "history.legacy", m.Mailing, m.Status))
+		add(m.At, s.text(r, "history.legacy", m.Mailing, s.legacyStatus(r, m.Status)))
 	}
 	for _, u := range d.SignUps {
 		add(u.At, s.text(r, "history.sign_up"), quoted("history.wording", u.Wording))
@@ -233,6 +278,25 @@ func (s *site) history(r *http.Request, d contact.Dossier, words contact.Words) 
 	}
 	slices.SortStableFunc(rows, func(a, b historyRow) int { return b.At.Compare(a.At) })
 	return rows
+}
+
+// typeName is what a type that was chosen is called; one that is out of use may
+// have an English name only.
+func typeName(words contact.Words, c contact.DossierChoice, lang string) string {
+	if name := termName(words.Types, c.Type, lang); name != c.Type {
+		return name
+	}
+	return c.Name
+}
+
+// legacyStatus says what became of a mail of the former system's, as it stands
+// there when it is a word that nobody knows.
+func (s *site) legacyStatus(r *http.Request, status string) string {
+	key := "history.status." + strings.ToLower(status)
+	if text := s.text(r, key); text != key {
+		return text
+	}
+	return status
 }
 
 // reason reads why something is done; ok is false when that is not said, which
@@ -304,7 +368,11 @@ func (s *site) export(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	d, err := s.Store.Dossier(r.Context(), id, actor(r), s.Now())
+	form := "HTML"
+	if r.URL.Query().Get("as") == "json" {
+		form = "JSON"
+	}
+	d, err := s.Store.Dossier(r.Context(), id, staff.Entry{Actor: actor(r), Action: staff.ContactExport, Detail: form, At: s.Now()})
 	if s.answered(w, r, err) {
 		return
 	}
@@ -312,7 +380,7 @@ func (s *site) export(w http.ResponseWriter, r *http.Request) {
 	write := func(to io.Writer) error {
 		return s.Templates.Dossier(to, s.lang(r), DossierTables([]contact.Dossier{d}))
 	}
-	if r.URL.Query().Get("as") == "json" {
+	if form == "JSON" {
 		name, kind = fmt.Sprintf("contact-%d.json", id), "application/json"
 		write = func(to io.Writer) error {
 			e := json.NewEncoder(to)

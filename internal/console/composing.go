@@ -15,6 +15,7 @@ import (
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // save keeps what a step's form says, and then does what its button says: go on,
@@ -68,7 +69,7 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	case problem != "":
 		s.refuse(w, r, http.StatusUnprocessableEntity, written, step, problem)
 	case r.Header.Get("X-Autosave") != "":
-		s.answer(w, http.StatusOK, saved{Version: written.Version, Text: s.text(r, "console.composer.saved", s.Now().In(zoneOf(r)).Format("15:04:05"))})
+		s.answer(w, http.StatusOK, saved{Version: written.Version, Text: s.text(r, "console.composer.saved", templates.Clock(s.lang(r), s.Now().In(zoneOf(r))))})
 	default:
 		s.redirect(w, r, s.after(written, step, lang, r.PostForm))
 	}

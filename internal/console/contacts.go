@@ -20,7 +20,8 @@ type contactStore interface {
 	People(ctx context.Context, ids []contact.ID) iter.Seq2[contact.Contact, error]
 	Recipient(ctx context.Context, id contact.ID, t gating.SubscriptionType) (contact.Recipient, error)
 	Events(ctx context.Context, id contact.ID) ([]contact.Event, error)
-	Dossier(ctx context.Context, id contact.ID, actor string, now time.Time) (contact.Dossier, error)
+	// Dossier writes in the audit log that somebody looked.
+	Dossier(ctx context.Context, id contact.ID, look staff.Entry) (contact.Dossier, error)
 	ChangeBasis(ctx context.Context, change contact.BulkChange) (contact.BulkResult, error)
 	TypeChoices(ctx context.Context, id contact.ID) ([]contact.TypeChoice, error)
 	// ChooseForContact returns contact.ErrNotTheirs for what only the contact can

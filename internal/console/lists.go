@@ -1,7 +1,9 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +34,7 @@ type listStore interface {
 	// allow it.
 	StartImport(ctx context.Context, id int64, to contact.ImportState, c contact.ListChoices, actor string, now time.Time) error
 	EndImport(ctx context.Context, id int64, from, to contact.ImportState, problem string, now time.Time) error
+	RefusalReasons(ctx context.Context, id int64, most int) ([]contact.ListReason, []contact.ListRefusal, error)
 	Refusals(ctx context.Context, id int64) iter.Seq2[contact.ListRefusal, error]
 }
 
@@ -156,6 +159,8 @@ type uploadPage struct {
 	Percent                      int
 	Live, Choose, Kept           bool
 	RefusedRows                  int64
+	Reasons                      []nameCount
+	Refused                      []refusedRow
 	Problem                      string
 }
 
@@ -185,6 +190,12 @@ func (s *site) showList(w http.ResponseWriter, r *http.Request, status int, prob
 	}
 	if p.Choose {
 		if err := s.fillChoices(r, &p); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	if !p.Live && p.RefusedRows > 0 {
+		if err := s.fillRefusals(r, &p); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -301,6 +312,12 @@ func (s *site) checkList(w http.ResponseWriter, r *http.Request) {
 		s.showList(w, r, http.StatusBadRequest, s.text(r, problem), im)
 		return
 	}
+	names, err := s.namesOf(r, im.ID, c)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	c.Names = names
 	s.goOn(w, r, im.ID, s.Store.StartImport(r.Context(), im.ID, contact.ImportChecking, c, actor(r), s.Now()))
 }
 
@@ -371,7 +388,8 @@ func (s *site) goOn(w http.ResponseWriter, r *http.Request, id int64, err error)
 	http.Redirect(w, r, fmt.Sprintf("/imports/%d", id), http.StatusSeeOther) // it shows the state, also when somebody was faster
 }
 
-// refused hands out the rows that were not taken, with the reason.
+// refused hands out the rows that were not taken as a list that can be mended and
+// uploaded again: with the columns of the one they stood in, and the reason last.
 func (s *site) refused(w http.ResponseWriter, r *http.Request) {
 	im, ok := s.findList(w, r)
 	if !ok {
@@ -379,19 +397,115 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="refused-%d.csv"`, im.ID))
-	out := legacycsv.NewRefusalWriter(w)
-	for f, err := range s.Store.Refusals(r.Context(), im.ID) {
-		if err == nil {
-			column := ""
-			if f.Column != "" {
-				column = s.text(r, "lists.field."+f.Column)
-			}
-			err = out.Write(&legacycsv.Refusal{File: im.FileName, Line: int(f.Line), Column: column, Reason: s.text(r, "lists.refused."+f.Reason), Row: f.Row})
+	_, _ = io.WriteString(w, "\ufeff") // else a spreadsheet takes it for another encoding
+	out := csv.NewWriter(w)
+	out.Comma = ';'
+	if separator := im.Choices.Separator; separator == "," || separator == "\t" {
+		out.Comma = rune(separator[0])
+	}
+	names := s.columnNames(r, im.Choices)
+	write := func(fields []string, last string) error {
+		record := append(slices.Clone(fields), last)
+		for i := range record {
+			record[i] = legacycsv.Disarm(record[i])
+		}
+		return out.Write(record)
+	}
+	err := write(names, s.text(r, "lists.refused.column"))
+	for f, broken := range s.Store.Refusals(r.Context(), im.ID) {
+		if err = errors.Join(err, broken); err == nil {
+			err = write(refusedFields(f.Row, im.Choices, len(names)), s.refusalText(r, f))
 		}
 		if err != nil {
-			s.Log.Error("refused rows could not be written", "import", im.ID, "error", err)
-			return
+			break
 		}
 	}
-	_ = out.Flush() // whoever has hung up needs no file
+	if err != nil {
+		s.Log.Error("refused rows could not be written", "import", im.ID, "error", err)
+		return
+	}
+	out.Flush() // whoever has hung up needs no file
+}
+
+// columnNames are those of the file, or of what its columns hold where the file
+// was uploaded before they were kept.
+func (s *site) columnNames(r *http.Request, c contact.ListChoices) []string {
+	if len(c.Names) > 0 {
+		return c.Names
+	}
+	var names []string
+	for _, field := range c.Columns {
+		if field == "" {
+			names = append(names, "")
+			continue
+		}
+		names = append(names, s.text(r, "lists.field."+string(field)))
+	}
+	return names
+}
+
+// refusedFields are the values of a refused row, as many as there are columns:
+// those too many stand in the last, and a row that is none is cut at the
+// separators.
+func refusedFields(row string, c contact.ListChoices, columns int) []string {
+	c.Encoding = contactlist.UTF8
+	separator := ";"
+	if c.Separator == "," || c.Separator == "\t" {
+		separator = c.Separator
+	}
+	record, err := contactlist.NewReader(strings.NewReader(row+"\n"), c).Read()
+	fields := slices.Clone(record.Fields)
+	if err != nil || record.Wrong != "" {
+		fields = strings.Split(row, separator)
+	}
+	if columns > 0 && len(fields) > columns {
+		fields = append(fields[:columns-1:columns-1], strings.Join(fields[columns-1:], separator))
+	}
+	for len(fields) < columns {
+		fields = append(fields, "")
+	}
+	return fields
+}
+
+// refusalText says where a row stood and why it was not taken.
+func (s *site) refusalText(r *http.Request, f contact.ListRefusal) string {
+	reason := s.text(r, "lists.refused."+f.Reason)
+	if f.Column != "" {
+		return s.text(r, "lists.refused.where.column", s.number(r, f.Line), s.text(r, "lists.field."+f.Column), reason)
+	}
+	return s.text(r, "lists.refused.where", s.number(r, f.Line), reason)
+}
+
+// fillRefusals says why rows were not taken, and shows the first.
+func (s *site) fillRefusals(r *http.Request, p *uploadPage) error {
+	reasons, first, err := s.Store.RefusalReasons(r.Context(), p.ID, mostPreview)
+	if err != nil {
+		return err
+	}
+	for _, reason := range reasons {
+		p.Reasons = append(p.Reasons, nameCount{s.text(r, "lists.refused."+reason.Reason), reason.Rows})
+	}
+	for _, f := range first {
+		p.Refused = append(p.Refused, refusedRow{clipped(f.Row), s.refusalText(r, f)})
+	}
+	return nil
+}
+
+type refusedRow struct{ Row, Why string }
+
+// namesOf reads the names of the file's columns as it was chosen to be read.
+func (s *site) namesOf(r *http.Request, id int64, c contact.ListChoices) ([]string, error) {
+	head, err := s.Store.ImportPart(r.Context(), id, 0)
+	if err != nil {
+		return nil, err
+	}
+	record, err := contactlist.NewReader(bytes.NewReader(head), c).Read()
+	if err != nil || record.Wrong != "" {
+		return nil, nil // the check says so
+	}
+	var names []string
+	for _, name := range record.Fields[:min(len(record.Fields), contactlist.MaxColumns)] {
+		names = append(names, strings.ReplaceAll(clipped(name), "\x00", "\ufffd")) // which the database does not keep
+	}
+	return names, nil
 }

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"bytes"
+	"encoding/csv"
 	"log/slog"
 	"mime/multipart"
 	"net/http/httptest"
@@ -104,6 +105,9 @@ func TestTheCardOfAPerson(t *testing.T) {
 			t.Errorf("the export%s answers %d, %v", as, w.Code, w.Header())
 		}
 	}
+	if lines := o.audited(); !has(lines, staff.ContactView) || !has(lines, staff.ContactExport+" JSON") || !has(lines, staff.ContactExport+" HTML") {
+		t.Errorf("the audit log does not tell a look from an export: %q", lines)
+	}
 	if w := b.do("POST", "/contacts", url.Values{"q": {"p0@example.org"}}); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/contacts/1\"") {
 		t.Errorf("a search for an address answers %d", w.Code)
 	}
@@ -204,6 +208,18 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 		t.Error(err)
 	}
 	refused := b.do("GET", page+"/refused", nil).Body.String()
+	table := csv.NewReader(strings.NewReader(strings.TrimPrefix(refused, "\ufeff")))
+	table.Comma = ';'
+	if rows, err := table.ReadAll(); err != nil || len(rows) != 5 || strings.Join(rows[0], "|") != "E-mail|Fornavn|Efternavn|Firma|Sprog|Line and reason" ||
+		rows[4][0] != "no address" || rows[4][1] != "'=cmd" || !strings.HasPrefix(rows[4][5], "Line 5, ") {
+		t.Errorf("the refused rows are no list to mend: %q, %v", rows, err)
+	}
+	if choices, header, err := contactlist.Sniff([]byte(refused)); err != nil || choices.Separator != ";" || len(header) != 6 || choices.Columns[0] != contact.ListEmail || choices.Columns[5] != "" {
+		t.Errorf("uploaded again, they are read as %+v, %q, %v", choices, header, err)
+	}
+	if shown := b.do("GET", page, nil).Body.String(); !strings.Contains(shown, o.words.Text("en", "lists.refused.twice")) || !strings.Contains(shown, "no address;=cmd") {
+		t.Errorf("the page does not say what was refused: %s", shown)
+	}
 	if strings.Count(refused, "\n") != 5 || strings.Contains(refused, ";=cmd") || !strings.Contains(refused, o.words.Text("en", "lists.refused.twice")) {
 		t.Errorf("the refused rows: %s", refused)
 	}

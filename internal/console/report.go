@@ -143,6 +143,9 @@ func (s *site) fillReport(r *http.Request, p *reportPage, found campaign.Account
 		if l.Name == "" {
 			row.Label = s.text(r, "console.report.no_language")
 		}
+		if slices.ContainsFunc(p.Languages, func(other partRow) bool { return other.Label == row.Label }) {
+			row.Label += " (" + l.Name + ")" // Danish and the Danish of Denmark
+		}
 		p.Languages = append(p.Languages, row)
 	}
 	for _, t := range found.Failures {

@@ -83,6 +83,9 @@ func (o *office) audited() (lines []string) {
 		o.t.Fatal(err)
 	}
 	for _, e := range list {
+		if !slices.Contains(staff.Actions(), e.Action) {
+			o.t.Errorf("%q is not among the actions that have words", e.Action)
+		}
 		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Actor, e.Action, e.Detail)))
 	}
 	return lines

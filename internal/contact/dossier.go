@@ -78,6 +78,7 @@ type DossierChoice struct {
 	Source  gating.Source     `json:"source"`
 	Actor   string            `json:"actor"`
 	Comment string            `json:"comment,omitempty"`
+	Type    string            `json:"type"` // its key
 }
 
 // DossierMail is a campaign that concerned the person, with the verdict.

@@ -31,6 +31,7 @@ type ListChoices struct {
 	Encoding  string      `json:"encoding"`  // utf-8, windows-1252 or utf-16
 	Separator string      `json:"separator"` // one character
 	Columns   []ListField `json:"columns"`
+	Names     []string    `json:"names,omitempty"` // of the columns, as the file has them
 	// Basis is the E-marketing basis of everybody in the list; "" states none.
 	Basis   gating.LegalBasis `json:"basis,omitempty"`
 	Wording string            `json:"wording,omitempty"` // what they said yes to
@@ -97,6 +98,12 @@ type ListRefusal struct {
 	Detail         string
 	Kept           bool
 	Row            string
+}
+
+// ListReason is why rows were not taken, or not whole, and how many.
+type ListReason struct {
+	Reason string
+	Rows   int64
 }
 
 // ListChunk is the next part of a list.

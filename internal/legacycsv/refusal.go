@@ -56,7 +56,7 @@ func (w *RefusalWriter) Write(r *Refusal) error {
 	w.number++
 	record := []string{r.File, strconv.Itoa(r.Line), r.Column, r.Reason, r.Row}
 	for i := range record {
-		record[i] = disarm(record[i])
+		record[i] = Disarm(record[i])
 	}
 	if err := w.csv.Write(record); err != nil {
 		return fmt.Errorf("write refused row: %w", err)
@@ -94,7 +94,8 @@ func (w *RefusalWriter) header() error {
 // one of = + - @, also in full width, where a cell may begin.
 var formula = regexp.MustCompile(`(^|[,;"\t\r\n])( *[=+\-@＝＋－＠])`)
 
-func disarm(cell string) string { return formula.ReplaceAllString(cell, "$1'$2") }
+// Disarm keeps a spreadsheet from taking a cell, or a part of it, for a formula.
+func Disarm(cell string) string { return formula.ReplaceAllString(cell, "$1'$2") }
 
 // printable makes a refused row fit to be shown.
 func printable(row string) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // FindContacts returns who has the address, in the order of their ids.
@@ -108,8 +109,8 @@ func scanMail(row pgx.CollectableRow) (m contact.DossierMail, err error) {
 
 // Dossier returns all that is kept about a contact, and writes in the audit log
 // that it was asked for.
-func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time.Time) (d contact.Dossier, err error) {
-	d.Exported = now
+func (db *DB) Dossier(ctx context.Context, id contact.ID, look staff.Entry) (d contact.Dossier, err error) {
+	d.Exported = look.At
 	var digest []byte
 	err = db.pool.QueryRow(ctx, `
 		SELECT c.id, coalesce(c.legacy_id, ''), c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language, c.time_zone, c.has_left,
@@ -142,7 +143,7 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 			LEFT JOIN preference p ON p.type_id = t.id AND p.contact_id = $1
 			WHERE t.retired_at IS NULL OR p.choice IS NOT NULL ORDER BY t.position, t.id`, id),
 		collect(ctx, db, &d.Choices, pgx.RowToStructByPos[contact.DossierChoice], `
-			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, '')
+			SELECT v.at, coalesce(n.name, t.key), v.from_choice, v.to_choice, v.source, v.actor, coalesce(m.comment, ''), t.key
 			FROM preference_event v JOIN subscription_type t ON t.id = v.type_id
 			LEFT JOIN subscription_type_name n ON n.type_id = t.id AND n.language = 'en'
 			LEFT JOIN preference_comment m ON m.event_id = v.id WHERE v.contact_id = $1 ORDER BY v.id`, id),
@@ -164,11 +165,8 @@ func (db *DB) Dossier(ctx context.Context, id contact.ID, actor string, now time
 	if err != nil {
 		return d, fmt.Errorf("read the data of contact %d: %w", id, err)
 	}
-	_, err = db.pool.Exec(ctx, `INSERT INTO audit (actor, action, contact_id, at) VALUES ($1, 'contact export', $2, $3)`, actor, id, now)
-	if err != nil {
-		return d, fmt.Errorf("write the audit log: %w", err)
-	}
-	return d, nil
+	look.Contact = int64(id)
+	return d, db.WriteAudit(ctx, look)
 }
 
 // collect reads rows into a list that is never null in JSON.

@@ -317,7 +317,7 @@ func TestDossierHoldsWhatWasSaid(t *testing.T) {
 	people(t, db, person{email: "a@example.org", mailed: "sent", company: "open"})
 	upgradeAll(t, db, false)
 	stop(t, db, 1)
-	d, err := db.Dossier(t.Context(), 1, "officer", noon)
+	d, err := db.Dossier(t.Context(), 1, staff.Entry{Actor: "officer", Action: staff.ContactExport, At: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
