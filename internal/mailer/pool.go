@@ -443,9 +443,6 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		refused, err := c.open(m, announced)
 		announced = false
 		if err != nil {
-			if carried == 1 && c.carried {
-				m.attempts-- // the connection had died while it lay idle
-			}
 			p.lostBefore(c, m, err)
 			return carried, err
 		}
