@@ -17,6 +17,7 @@ import (
 type breaker struct {
 	mu           sync.Mutex
 	sent, failed int
+	newest       campaign.Outcome // of those that failed
 	tripped      bool
 }
 
@@ -37,13 +38,14 @@ func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason str
 		b.sent++
 	case o.State == campaign.Failed, o.Doubt:
 		b.failed++
+		b.newest = o
 	default:
 		return false, ""
 	}
 	all := b.sent + b.failed
 	if percent > 0 && !b.tripped && all >= leastOutcomes && b.failed*100 > percent*all {
 		b.tripped = true
-		return true, campaign.TooManyFailures{Failed: b.failed, Of: all, Percent: percent, Reply: replyOf(o)}.String()
+		return true, campaign.TooManyFailures{Failed: b.failed, Of: all, Percent: percent, Reply: replyOf(b.newest)}.String()
 	}
 	if all >= mostOutcomesCounted {
 		b.sent, b.failed = b.sent/2, b.failed/2
