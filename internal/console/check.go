@@ -343,8 +343,11 @@ func capital(text string) string {
 // seen names a report: a launch says what it is about and the numbers that were
 // shown.
 func (g *gate) seen() string {
-	return fmt.Sprintf("%x-%d-%d", sha256.Sum256([]byte(g.Key)), g.sends(), g.Report.SendLifted)
+	return fmt.Sprintf("%s-%d-%d", g.about(), g.sends(), g.Report.SendLifted)
 }
+
+// about names what the report is about.
+func (g *gate) about() string { return fmt.Sprintf("%x", sha256.Sum256([]byte(g.Key))) }
 
 // holds reports whether what was seen still does: it is about the same, and no
 // more people get the mail. It returns how many it showed.
@@ -356,7 +359,7 @@ func (g *gate) holds(seen string, lifted bool) (shown int64, ok bool) {
 		plain, now = override, g.Report.SendLifted
 	}
 	shown, err := strconv.ParseInt(plain, 10, 64)
-	return shown, err == nil && about == fmt.Sprintf("%x", sha256.Sum256([]byte(g.Key))) && now <= shown
+	return shown, err == nil && about == g.about() && now <= shown
 }
 
 // fresh returns what the gate says now: a report that is a minute old, or after

@@ -399,10 +399,7 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="refused-%d.csv"`, im.ID))
 	_, _ = io.WriteString(w, "\ufeff") // else a spreadsheet takes it for another encoding
 	out := csv.NewWriter(w)
-	out.Comma = ';'
-	if separator := im.Choices.Separator; separator == "," || separator == "\t" {
-		out.Comma = rune(separator[0])
-	}
+	out.Comma = rune(contactlist.Separator(im.Choices))
 	names := s.columnNames(r, im.Choices)
 	write := func(fields []string, last string) error {
 		record := append(slices.Clone(fields), last)
@@ -449,10 +446,7 @@ func (s *site) columnNames(r *http.Request, c contact.ListChoices) []string {
 // separators.
 func refusedFields(row string, c contact.ListChoices, columns int) []string {
 	c.Encoding = contactlist.UTF8
-	separator := ";"
-	if c.Separator == "," || c.Separator == "\t" {
-		separator = c.Separator
-	}
+	separator := string(contactlist.Separator(c))
 	record, err := contactlist.NewReader(strings.NewReader(row+"\n"), c).Read()
 	fields := slices.Clone(record.Fields)
 	if err != nil || record.Wrong != "" {

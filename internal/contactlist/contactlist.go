@@ -162,11 +162,16 @@ func NewReader(r io.Reader, c contact.ListChoices) *Reader {
 	case UTF16:
 		text = utf16.UTF16(utf16.LittleEndian, utf16.UseBOM).NewDecoder().Reader(begin)
 	}
-	separator := byte(';')
+	return &Reader{records: records.New(&newlines{r: text}, Separator(c)), raw: raw}
+}
+
+// Separator returns what stands between the columns of a list: a comma or a tab
+// where that was chosen, else a semicolon.
+func Separator(c contact.ListChoices) byte {
 	if c.Separator == "," || c.Separator == "\t" {
-		separator = c.Separator[0]
+		return c.Separator[0]
 	}
-	return &Reader{records: records.New(&newlines{r: text}, separator), raw: raw}
+	return ';'
 }
 
 // newlines makes CR, and CR LF, LF.

@@ -399,33 +399,6 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Connections that lay idle when the relay was restarted are nothing that a mail is
-// to suffer for.
-func TestRestartedRelayTakesTheNextMail(t *testing.T) {
-	t.Parallel()
-	const connections = 6
-	carrying := make(chan struct{})
-	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
-		if at == "DOT" {
-			return &mailertest.Do{Wait: carrying} // so that each connection carries a mail
-		}
-		return nil
-	})
-	go func() {
-		for all := 0; all < connections && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
-			all, _ = sink.Connections()
-		}
-		close(carrying)
-	}()
-	sender := newSender(t, sink.URL(fmt.Sprintf("max_conns=%d", connections)))
-	sender.send(addresses(300)...)
-	sink.Close()
-	mailertest.NewAt(t, sink.Addr(), nil)
-	if o := sender.send("last@example.org")["last@example.org"]; o.Kind != Accepted {
-		t.Errorf("the mail after the restart: %+v", o)
-	}
-}
-
 func TestRelayThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	wait := make(chan struct{})

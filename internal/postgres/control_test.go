@@ -129,9 +129,7 @@ func TestResendMeetsTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	if _, err := conn.Exec(t.Context(), `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, url, `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`)
 	meanwhile(t, url, resendHeldOpen(t), func() {
 		if finished, err := db.CloseBatch(t.Context(), c.ID, 1, noon); err != nil || finished {
 			t.Errorf("finished %v, %v", finished, err)
@@ -146,9 +144,7 @@ func TestResendMeetsTheEnd(t *testing.T) {
 		t.Errorf("the sweep rings for %+v, %v", found.Batches, err)
 	}
 	// The age of what is sent again is counted anew.
-	if _, err := conn.Exec(t.Context(), `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, url, `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`)
 	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, 550, noon); err != nil || n != 10 {
 		t.Fatalf("%d are sent again, %v", n, err)
 	}
