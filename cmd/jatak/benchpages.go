@@ -145,7 +145,8 @@ func day(from int) string { return time.Now().AddDate(0, 0, from).Format(time.Da
 func campaignPages(s samples) []benchPage {
 	const one, report, people = "GET /campaigns/{id}", "GET /campaigns/{id}/report", "GET /campaigns/{id}/people"
 	all := page("GET /campaigns", "", "")
-	all.Moved = true
+	launch, override := page("GET /campaigns/{id}/launch", "", "", s.Draft), page("GET /campaigns/{id}/override", "", "", s.Draft)
+	all.Moved, launch.Moved, override.Moved = true, true, true
 	list := []benchPage{
 		all,
 		page("GET /{$}", "", ""),
@@ -162,10 +163,13 @@ func campaignPages(s samples) []benchPage {
 		page(report, "under way", "", s.Running),
 		page(report, "under way, counted", "", s.Running),
 		page(report, "an old one", "", s.Old),
+		launch,
+		override,
 		page("GET /campaigns/{id}/check", "not counted yet", "", s.Draft),
 		page("GET /campaigns/{id}/check", "counted", "", s.Draft),
 		page(people, "of a draft", "reason=no_consent", s.Draft),
 		page(people, "of a draft, far back", "reason=consented&after=20000", s.Draft),
+		page(people, "of a draft, the whole audience, far back", "who=audience&after=500000", s.Draft),
 		starts(page(people+".csv", "begins, of a draft", "reason=no_consent", s.Draft)),
 	}
 	for _, of := range []struct {
@@ -197,7 +201,7 @@ func writingPages(base string, id, version int64) []benchPage {
 	test := page("GET "+base+"/test", "", "", id)
 	test.Moved = true
 	list := []benchPage{edit, test}
-	steps := []string{"audience", "type", "content", "check"}
+	steps := []string{"audience", "type", "content"}
 	if strings.HasPrefix(base, "/templates") {
 		steps = []string{"content", "type"}
 		resume := page("GET "+base, "", "", id)

@@ -114,10 +114,7 @@ func walkToTheReport(t *testing.T, lang string) {
 	w.sees("Hej Anna") // the preview follows
 	w.look("content")
 	w.press(w.say("console.composer.next"))
-	w.sees(w.say("console.composer.ready"))
-	w.look("ready")
-	w.press(w.say("console.composer.report"))
-	w.sees(w.say("console.check.launch"))
+	w.sees(w.say("console.check.falls"))
 	w.look("check")
 	w.press(w.say("console.check.button", w.words.CountText(lang, "console.people", 4), w.words.LanguageName(lang, lang)))
 

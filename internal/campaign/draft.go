@@ -22,6 +22,7 @@ type Draft struct {
 	Version   int64 // changes with each save
 	ChangedAt time.Time
 	ChangedBy string
+	Reached   int // the number of the step that a campaign's author has come to, from 0
 }
 
 // What a store says of a draft.

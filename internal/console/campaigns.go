@@ -45,7 +45,7 @@ type campaignStore interface {
 	Limits(ctx context.Context) (campaign.Limits, error)
 	LedgerMark(ctx context.Context) (campaign.LedgerMark, error)
 	MostGained(ctx context.Context, since campaign.LedgerMark) (people int64, err error)
-	LastRate(ctx context.Context) (perSecond float64, err error)
+	LastRate(ctx context.Context, since time.Time) (perSecond float64, err error)
 	Rules(ctx context.Context) (contact.Rules, error)
 	// Schedule freezes a draft; the workers launch it at its time.
 	Schedule(ctx context.Context, id campaign.ID, at time.Time, override campaign.Override) error
@@ -66,6 +66,8 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}", role: staff.Viewer, handle: s.campaign},
 		{pattern: "GET /campaigns/{id}/events", role: staff.Viewer, handle: s.events},
 		{pattern: "GET /campaigns/{id}/check", role: staff.Viewer, handle: s.check},
+		{pattern: "GET /campaigns/{id}/launch", role: staff.Marketer, handle: s.toLaunch},
+		{pattern: "GET /campaigns/{id}/override", role: staff.Officer, handle: s.toLaunch},
 		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount, kept: true},
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
@@ -290,6 +292,7 @@ func (s *site) find(w http.ResponseWriter, r *http.Request) (c campaign.Campaign
 type campaignPage struct {
 	Live      livePage
 	Draft     bool // or scheduled
+	Steps     []stepLink
 	Problems  []string
 	Languages []string
 	From      string
@@ -322,6 +325,14 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 		p.Live = s.livePage(r, &moment{At: s.Now(), Campaign: c})
 		if c.State == campaign.StateDraft {
 			p.Problems = s.problems(r, c.Content)
+			d, err := s.Store.Draft(r.Context(), campaign.DraftRef{ID: int64(c.ID)})
+			if err != nil {
+				s.fail(w, r, err)
+				return
+			}
+			if userOf(r).Role.May(staff.Marketer) {
+				p.Steps = stepLinks(d, "")
+			}
 		}
 		s.show(w, r, status, "campaign", "campaigns", problem, p)
 		return
@@ -599,7 +610,7 @@ func (s *site) copyCampaign(w http.ResponseWriter, r *http.Request) {
 		s.Log.Warn("a campaign could not be copied", "campaign", c.ID, "error", err)
 		return
 	}
-	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=copied", id))
+	s.redirect(w, r, fmt.Sprintf("/campaigns/%d/edit/%s?done=copied", id, stepAudience))
 }
 
 // rate writes how many mails a second leave.

@@ -218,8 +218,15 @@ func TestWhoIsBehindTheNumbers(t *testing.T) {
 		t.Errorf("the domains' failures are %d, the books' %d", byDomain, books.Failed)
 	}
 	b.checked(draft)
-	if got := count(fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)); got != 13+1 {
-		t.Errorf("before launch %d people are shown as withdrawn", got)
+	for query, want := range map[string]int{"reason=withdrawn": 13 + 1, "who=audience": 50, "who=audience&after=245": 262 - 245, "who=off&after=240": 262 - 14 - 240, "who=on": 0} {
+		if got := count(fmt.Sprintf("/campaigns/%d/people?%s", draft, query)); got != want {
+			t.Errorf("before launch %s shows %d people, want %d", query, got, want)
+		}
+	}
+	// Every bar of the check opens those behind it, but that of nobody.
+	bars := b.checked(draft).Body.String()
+	if got, want := strings.Count(bars, `<svg class="bar-line"`)-1, strings.Count(bars, fmt.Sprintf(`<a href="/campaigns/%d/people?`, draft)); got != want {
+		t.Errorf("%d bars have somebody behind them, and %d can be opened: %s", got, want, bars)
 	}
 
 	// Everybody is in the file, and no cell of it is a formula.

@@ -25,7 +25,8 @@ import (
 // about.
 type gate struct {
 	At        time.Time
-	Key       string              // the content and the rules that it is about
+	Key       string              // the audience and the rules that it is about
+	Policy    int64               // the version of the rules
 	Mark      campaign.LedgerMark // how far the ledgers had come
 	Report    *campaign.GateReport
 	Off, On   map[gating.Reason][]contact.ID
@@ -35,8 +36,8 @@ type gate struct {
 	Zoned     int64            // those who get the mail and whose time zone is on file
 	// LiftedZoned is the same of those who get it with an override.
 	LiftedZoned int64
-	Pace        float64 // mails a second that it would be sent at; 0: nobody knows
-	Bound       string  // what the pace comes from: campaign, tenant or history
+	To          map[string]int64 // of those who get the mail, by destination
+	History     float64          // mails a second that the last campaigns were sent at; 0: nobody knows
 }
 
 // lifted is how many more an override would let through.
@@ -68,6 +69,10 @@ func (g *gate) people(privacy bool) map[gating.Reason][]contact.ID {
 const (
 	// gateLife is how long what the gate said is shown without asking it again.
 	gateLife = time.Minute
+	// launchLife is how long somebody may think before launching on it. Those who
+	// withdraw meanwhile get nothing all the same, and when many have come it is
+	// made anew at once.
+	launchLife = 15 * time.Minute
 	// peopleLife is how long the people behind its numbers can be looked at.
 	peopleLife = time.Hour
 	// gainBound is the part of the people in a report, one in so many, that may
@@ -76,10 +81,13 @@ const (
 	gainBound = 1000
 	// gateStep is how often the progress is told, in people.
 	gateStep = 1000
+	// historyLife is how long what campaigns were sent at tells of the next.
+	historyLife = 90 * 24 * time.Hour
 )
 
 // gateOf asks the gate about everybody in the audience, in the background. What
-// it said is kept for this content under these rules.
+// it said is kept for this audience under these rules: to write in the mail
+// changes nothing about it.
 func (s *site) gateOf(r *http.Request, c campaign.Campaign, life, wait time.Duration) (*work, error) {
 	policy, err := s.Store.Policy(r.Context(), s.Now())
 	if err != nil {
@@ -91,8 +99,14 @@ func (s *site) gateOf(r *http.Request, c campaign.Campaign, life, wait time.Dura
 }
 
 func gateKey(c campaign.Campaign, policy gating.Policy) string {
-	content, _ := json.Marshal(c.Content) // it came from JSON
-	return fmt.Sprintf("%d %d %x", c.ID, policy.Version, sha256.Sum256(content))
+	about, _ := json.Marshal(struct { // it came from JSON
+		Audience  campaign.Audience
+		Class     gating.Class
+		Type      gating.SubscriptionType
+		Default   string
+		Languages []string
+	}{c.Content.Audience, c.Class, c.Type, c.Content.DefaultLanguage, c.Content.Languages()})
+	return fmt.Sprintf("%d %d %x", c.ID, policy.Version, sha256.Sum256(about))
 }
 
 func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.Policy, j *work) (*gate, error) {
@@ -100,8 +114,13 @@ func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.P
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{At: policy.Now, Key: gateKey(c, policy), Mark: mark, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
-		Privacy: policy.Privacy, Languages: map[string]int64{}, Lifted: map[string]int64{}}
+	limits, err := s.Store.Limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	destinations := limits.Destinations()
+	g := &gate{At: policy.Now, Key: gateKey(c, policy), Policy: policy.Version, Mark: mark, Report: campaign.NewGateReport(c, policy), Off: map[gating.Reason][]contact.ID{}, On: map[gating.Reason][]contact.ID{},
+		Privacy: policy.Privacy, Languages: map[string]int64{}, Lifted: map[string]int64{}, To: map[string]int64{}}
 	for recipient, err := range s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now)) {
 		if err != nil {
 			return nil, err
@@ -111,6 +130,9 @@ func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.P
 		g.On[on.Reason] = append(g.On[on.Reason], recipient.ID)
 		if g.Privacy && on.Send || !g.Privacy && off.Send {
 			g.Languages[c.Content.LanguageFor(recipient.Language)]++
+			if name := destinations[campaign.LaneOf(recipient.Address.Domain())]; name != "" {
+				g.To[name]++
+			}
 			if recipient.TimeZone != "" {
 				g.Zoned++
 			}
@@ -125,30 +147,29 @@ func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.P
 			j.Progress.Store(g.Report.Audience)
 		}
 	}
-	return g, s.addPace(ctx, c, g)
+	g.History, err = s.Store.LastRate(ctx, s.Now().Add(-historyLife))
+	return g, err
 }
 
-// addPace finds out how fast the campaign would be sent: the least of the bounds
-// there are, or else what the last campaigns were sent at.
-func (s *site) addPace(ctx context.Context, c campaign.Campaign, g *gate) error {
+// estimate says how long a campaign takes to be sent, with the limits of now.
+func (s *site) estimate(ctx context.Context, c campaign.Campaign, g *gate) (e campaign.Estimate, err error) {
 	limits, err := s.Store.Limits(ctx)
 	if err != nil {
-		return err
+		return e, err
 	}
-	if limits.All > 0 {
-		g.Pace, g.Bound = limits.All, "tenant"
-	}
-	if c.Pace > 0 && (g.Pace == 0 || c.Pace < g.Pace) {
-		g.Pace, g.Bound = c.Pace, "campaign"
-	}
-	last, err := s.Store.LastRate(ctx)
+	workers, err := s.Store.WorkersNow(ctx, s.Now())
 	if err != nil {
-		return err
+		return e, err
 	}
-	if last > 0 && (g.Pace == 0 || last < g.Pace) {
-		g.Pace, g.Bound = last, "history"
+	load := campaign.Workload{Mails: g.sends(), To: g.To, Pace: c.Pace, History: g.History}
+	for _, worker := range workers {
+		for _, relay := range worker.About.Relays {
+			if !slices.Contains(load.Relays, relay.Name) {
+				load.Relays = append(load.Relays, relay.Name)
+			}
+		}
 	}
-	return nil
+	return limits.Estimate(load, s.Now()), nil
 }
 
 type nameCount struct {
@@ -161,10 +182,16 @@ type checkPage struct {
 	ID        campaign.ID
 	Name      string
 	State     campaign.State
+	Steps     []stepLink // while it is a draft that the user may write
+	SavedAt   time.Time
+	Version   int64
+	Review    []line // what is wrong with it, and what is better mended
+	Fit       bool   // nothing keeps it from being launched
 	Ready     bool
 	Progress  int64
 	OnFile    int64
-	Seen      string // which report this is
+	Waiting   *waitingPart // a launch that waits for the numbers
+	Seen      string       // what this page shows, as a launch names it
 	At        time.Time
 	Again     bool // it is being made anew
 	Audience  int64
@@ -175,15 +202,39 @@ type checkPage struct {
 	Compare   []bar // those who get it with privacy off and on
 	Languages []nameCount
 	Named     string // the languages in a sentence
-	Problems  []string
-	Sample    bool   // the mail is that of a starter, unchanged
+	Whole     bar
 	Estimate  string // how long it takes; "" when nobody knows
-	Rate      string
-	Bound     string
+	Pace      string // what decides that
 	MayLaunch bool
 	Type      bool // the number must be typed
+	Number    numberPart
 	Later     laterPart
 	Override  overridePart
+}
+
+// numberPart is a number that must be typed, and what was.
+type numberPart struct {
+	Wanted int64
+	Typed  string
+}
+
+// waitingPart is a launch as it was filled in, to be sent again.
+type waitingPart struct {
+	Action string
+	Fields []formField
+}
+
+type formField struct{ Name, Value string }
+
+// waiting is what a launch's form says.
+func (s *site) waiting(r *http.Request) *waitingPart {
+	w := &waitingPart{Action: r.URL.Path}
+	for _, name := range []string{"seen", "number", "at", "local", "reason"} {
+		if value := r.PostFormValue(name); value != "" {
+			w.Fields = append(w.Fields, formField{name, value})
+		}
+	}
+	return w
 }
 
 // laterPart is when a campaign is to leave, as it was filled in.
@@ -202,6 +253,7 @@ type overridePart struct {
 	Named   string // the languages in a sentence
 	May     bool   // the user may launch with one
 	Type    bool   // the number must be typed
+	Number  numberPart
 	Reason  string // as it was filled in, or is kept
 	By      string // who decided it; "" before
 	Most    int    // characters of a reason
@@ -209,9 +261,30 @@ type overridePart struct {
 }
 
 func (s *site) check(w http.ResponseWriter, r *http.Request) {
-	if c, ok := s.find(w, r); ok {
+	c, ok := s.find(w, r)
+	switch {
+	case !ok:
+	case partial(r) && r.URL.Query().Has("waiting"):
+		s.counting(w, r, c)
+	default:
 		s.showCheck(w, r, http.StatusOK, c, "")
 	}
+}
+
+// counting tells a launch that waits how far the counting has come.
+func (s *site) counting(w http.ResponseWriter, r *http.Request, c campaign.Campaign) {
+	j, err := s.gateOf(r, c, launchLife, s.Patience)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p := checkPage{ID: c.ID, Ready: j.over(), Progress: j.Progress.Load()}
+	if p.OnFile, err = s.Store.ContactsOnFile(r.Context()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.OnFile = max(p.OnFile, p.Progress, 1)
+	s.fragment(w, r, http.StatusOK, "check", "counting", p)
 }
 
 func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c campaign.Campaign, problem string) {
@@ -219,8 +292,11 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better
 		return
 	}
-	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Problems: s.problems(r, c.Content), Sample: s.sample(c.Content),
-		Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Later: laterPart{When: r.PostFormValue("at"), Local: r.PostFormValue("local") != "", Zone: zoneOf(r).String()}}
+	if err := s.fillReview(r, &p, c); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	j, err := s.gateOf(r, c, gateLife, s.Patience)
 	if err != nil {
 		s.fail(w, r, err)
@@ -238,6 +314,9 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 			return
 		}
 		p.OnFile = max(p.OnFile, p.Progress)
+		if r.Method == http.MethodPost { // what was filled in is kept until the numbers are there
+			p.Waiting, status, problem = s.waiting(r), http.StatusAccepted, ""
+		}
 		s.show(w, r, status, "check", "campaigns", problem, p)
 		return
 	}
@@ -247,8 +326,13 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 		return
 	}
 	s.fillCheck(r, &p, g)
+	p.Seen = seen(c, g)
+	if err := s.fillEstimate(r, &p, c, g); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	p.Again = s.Now().Sub(g.At) >= gateLife
-	fit := c.State == campaign.StateDraft && len(p.Problems) == 0
+	fit := c.State == campaign.StateDraft && p.Fit
 	p.MayLaunch = fit && p.Sends > 0 && userOf(r).Role.May(staff.Marketer)
 	p.Type = p.Sends > rules.ConfirmAbove
 	p.Override = s.overridePart(r, g, c)
@@ -259,7 +343,35 @@ func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c c
 	}
 	p.Override.May = fit && p.Override.Lifted > 0 && userOf(r).Role.May(staff.Officer)
 	p.Override.Type = p.Override.Sends > rules.ConfirmAbove
+	p.Number, p.Override.Number = typed(r, p.Sends), typed(r, p.Override.Sends)
 	s.show(w, r, status, "check", "campaigns", problem, p)
+}
+
+// typed keeps a number that was typed right, when something else was wrong.
+func typed(r *http.Request, wanted int64) numberPart {
+	n := numberPart{Wanted: wanted}
+	if said := r.PostFormValue("number"); digits(said) == strconv.FormatInt(wanted, 10) {
+		n.Typed = said
+	}
+	return n
+}
+
+// fillReview says what is to be mended, and in which step.
+func (s *site) fillReview(r *http.Request, p *checkPage, c campaign.Campaign) error {
+	ref := campaign.DraftRef{ID: int64(c.ID)}
+	p.Review, p.Fit = s.review(r, ref, c.Content)
+	if c.State != campaign.StateDraft || !userOf(r).Role.May(staff.Marketer) {
+		for i := range p.Review {
+			p.Review[i].Href, p.Review[i].Mend = "", ""
+		}
+		return nil
+	}
+	d, err := s.Store.Draft(r.Context(), ref)
+	if err != nil {
+		return err
+	}
+	p.Steps, p.SavedAt, p.Version = stepLinks(d, stepCheck), d.ChangedAt, d.Version
+	return nil
 }
 
 // overridePart says whom an override of the campaign lets through.
@@ -278,7 +390,9 @@ func (s *site) overridePart(r *http.Request, g *gate, c campaign.Campaign) overr
 }
 
 func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
-	p.Ready, p.Seen, p.At, p.Audience, p.Sends, p.Privacy = true, g.seen(), g.At, g.Report.Audience, g.sends(), g.Privacy
+	p.Ready, p.At, p.Audience, p.Sends, p.Privacy = true, g.At, g.Report.Audience, g.sends(), g.Privacy
+	people := func(who string, n int64) string { return s.peopleLink(r, p.ID, url.Values{"who": {who}}, n) }
+	p.Whole = newBar(s.text(r, "console.audience"), "", p.Audience, p.Audience, people(whoAudience, p.Audience))
 	counts := g.Report.Off
 	if g.Privacy {
 		counts = g.Report.On
@@ -301,11 +415,11 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		p.Falls = append(p.Falls, b)
 	}
 	for _, privacy := range []bool{false, true} {
-		key, n := "console.check.with_off", g.Report.SendOff
+		key, who, n := "console.check.with_off", whoOff, g.Report.SendOff
 		if privacy {
-			key, n = "console.check.with_on", g.Report.SendOn
+			key, who, n = "console.check.with_on", whoOn, g.Report.SendOn
 		}
-		b := newBar(s.text(r, key), "", n, p.Audience, "")
+		b := newBar(s.text(r, key), "", n, p.Audience, people(who, n))
 		if privacy == g.Privacy {
 			b.Kind, b.Note = "good", s.text(r, "console.check.in_force")
 		}
@@ -315,9 +429,19 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 		p.Languages = append(p.Languages, nameCount{capital(s.Templates.LanguageName(s.lang(r), lang)), g.Languages[lang]})
 	}
 	p.Named = s.languageNames(r, g.Languages)
-	if g.Pace > 0 && p.Sends > 0 {
-		p.Estimate, p.Rate, p.Bound = s.duration(r, time.Duration(float64(p.Sends)/g.Pace*float64(time.Second))), s.rate(r, g.Pace), g.Bound
+}
+
+// fillEstimate says how long sending takes, and what that rests on.
+func (s *site) fillEstimate(r *http.Request, p *checkPage, c campaign.Campaign, g *gate) error {
+	e, err := s.estimate(r.Context(), c, g)
+	if err != nil || e.Takes == 0 {
+		return err
 	}
+	p.Estimate = s.duration(r, e.Takes)
+	if p.Pace = s.text(r, "console.check.bound."+string(e.Bound), s.rate(r, e.Rate)); e.Name != "" {
+		p.Pace = s.text(r, "console.check.bound."+string(e.Bound), s.rate(r, e.Rate), e.Name)
+	}
+	return nil
 }
 
 // languageNames lists languages in a sentence.
@@ -340,38 +464,56 @@ func capital(text string) string {
 	return string(unicode.ToUpper(first)) + text[size:]
 }
 
-// seen names a report: a launch says what it is about and the numbers that were
-// shown.
-func (g *gate) seen() string {
-	return fmt.Sprintf("%s-%d-%d", g.about(), g.sends(), g.Report.SendLifted)
+// seen names what a check shows: the campaign, the rules and the numbers. A
+// launch says it again.
+func seen(c campaign.Campaign, g *gate) string {
+	return fmt.Sprintf("%s-%d-%d-%d", contentMark(c), g.Policy, g.sends(), g.Report.SendLifted)
 }
 
-// about names what the report is about.
-func (g *gate) about() string { return fmt.Sprintf("%x", sha256.Sum256([]byte(g.Key))) }
+func contentMark(c campaign.Campaign) string {
+	content, _ := json.Marshal(c.Content) // it came from JSON
+	return fmt.Sprintf("%x", sha256.Sum256(content))
+}
 
-// holds reports whether what was seen still does: it is about the same, and no
-// more people get the mail. It returns how many it showed.
-func (g *gate) holds(seen string, lifted bool) (shown int64, ok bool) {
-	about, numbers, _ := strings.Cut(seen, "-")
-	plain, override, _ := strings.Cut(numbers, "-")
-	now := g.sends()
+// The ways in which what was seen no longer holds.
+const (
+	changedContent = "content"
+	changedRules   = "rules"
+	changedMore    = "more" // people get the mail
+)
+
+// holds says how many people a check has shown, and what has changed so that it
+// no longer holds; "" when it does: it is about the same, and no more people get
+// the mail.
+func holds(c campaign.Campaign, g *gate, seen string, lifted bool) (shown int64, changed string) {
+	parts := strings.Split(seen, "-")
+	if len(parts) != 4 || parts[0] != contentMark(c) {
+		return 0, changedContent
+	}
+	plain, now := parts[2], g.sends()
 	if lifted {
-		plain, now = override, g.Report.SendLifted
+		plain, now = parts[3], g.Report.SendLifted
 	}
 	shown, err := strconv.ParseInt(plain, 10, 64)
-	return shown, err == nil && about == g.about() && now <= shown
+	switch {
+	case err != nil || parts[1] != strconv.FormatInt(g.Policy, 10):
+		return shown, changedRules
+	case now > shown:
+		return shown, changedMore
+	}
+	return shown, ""
 }
 
-// fresh returns what the gate says now: a report that is a minute old, or after
-// which many may have come, is made anew. It is nil while that goes on.
+// fresh returns what the gate says now: a report that is old, or after which many
+// may have come, is made anew. It is nil while that goes on.
 func (s *site) fresh(r *http.Request, c campaign.Campaign) (*gate, error) {
 	for range 2 {
-		j, err := s.gateOf(r, c, gateLife, s.Patience)
+		j, err := s.gateOf(r, c, launchLife, s.Patience)
 		if err != nil {
 			return nil, err
 		}
 		g, ok, err := result[*gate](j)
-		if err != nil || !ok || s.Now().Sub(g.At) >= gateLife {
+		if err != nil || !ok || s.Now().Sub(g.At) >= launchLife {
 			return nil, err
 		}
 		gained, err := s.Store.MostGained(r.Context(), g.Mark)
@@ -444,7 +586,7 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		return
 	}
 	if len(campaign.Check(c.Content)) > 0 {
-		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.problems"))
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.unfit"))
 		return
 	}
 	g, err := s.fresh(r, c)
@@ -458,14 +600,17 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		return
 	}
 	if g == nil {
-		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
+		s.showWaiting(w, r, c)
 		return
 	}
-	shown, holds := g.holds(r.PostFormValue("seen"), override.Reason != "")
+	shown, changed := holds(c, g, r.PostFormValue("seen"), override.Reason != "")
 	at, ok := s.launchTime(r)
 	switch {
-	case !holds:
-		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed"))
+	case changed == changedMore:
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed.more", s.number(r, shown), s.number(r, sends(g))))
+		return
+	case changed != "":
+		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.changed."+changed))
 		return
 	case sends(g) == 0:
 		s.showCheck(w, r, http.StatusConflict, c, s.text(r, "console.check.nobody"))
@@ -494,6 +639,29 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 	}
 	s.Log.Info("campaign launched", "campaign", c.ID, "user", userOf(r).ID, "override", override.Reason != "")
 	s.redirect(w, r, fmt.Sprintf("/campaigns/%d?done=%s", c.ID, done))
+}
+
+// showWaiting keeps what a launch's form says until the audience is counted, and
+// then launches by itself: the answer says that nothing is launched yet.
+func (s *site) showWaiting(w http.ResponseWriter, r *http.Request, c campaign.Campaign) {
+	p := checkPage{ID: c.ID, Name: c.Name, State: c.State, Waiting: s.waiting(r)}
+	err := s.fillReview(r, &p, c)
+	if err == nil {
+		p.OnFile, err = s.Store.ContactsOnFile(r.Context())
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p.OnFile = max(p.OnFile, 1)
+	s.show(w, r, http.StatusAccepted, "check", "campaigns", "", p)
+}
+
+// toLaunch leads to the page with the form that posts here.
+func (s *site) toLaunch(w http.ResponseWriter, r *http.Request) {
+	if c, ok := s.find(w, r); ok {
+		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check#launch", c.ID))
+	}
 }
 
 // launchTime is when a campaign is to be launched: at a moment, or at a time of

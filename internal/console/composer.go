@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +23,7 @@ type composerStore interface {
 	CreateDraft(ctx context.Context, content campaign.Content, actor string, now time.Time) (campaign.ID, error)
 	Draft(ctx context.Context, ref campaign.DraftRef) (campaign.Draft, error)
 	KeepDraft(ctx context.Context, save campaign.Save) (version int64, err error)
+	ReachStep(ctx context.Context, id campaign.ID, step int) error
 	Versions(ctx context.Context, ref campaign.DraftRef) ([]campaign.Version, error)
 	DraftVersion(ctx context.Context, ref campaign.DraftRef, number int64) (campaign.Version, error)
 	CreateTemplate(ctx context.Context, content campaign.Content, actor string, now time.Time) (int64, error)
@@ -76,6 +77,7 @@ const (
 	stepType     = "type"
 	stepContent  = "content"
 	stepCheck    = "check"
+	stepLaunch   = "launch" // a part of the page of stepCheck
 )
 
 // stepsOf lists the steps of a draft in their order. A template is for nobody
@@ -96,6 +98,14 @@ func stepFor(fault campaign.Fault) string {
 		return stepType
 	}
 	return stepContent
+}
+
+// stepPath is where a step is.
+func stepPath(ref campaign.DraftRef, step string) string {
+	if step == stepCheck {
+		return base(ref) + "/check"
+	}
+	return base(ref) + "/edit/" + step
 }
 
 // base is where the pages of a draft are.
@@ -146,72 +156,28 @@ func (s *site) toTest(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// resume leads to the first step at which something is missing, or which nobody
-// has come to yet.
+// resume leads to the step that the author has come to, or to one before it at
+// which something is missing.
 func (s *site) resume(w http.ResponseWriter, r *http.Request) {
 	d, ok := s.writable(w, r)
 	if !ok {
 		return
 	}
-	steps := stepsOf(d.DraftRef)
 	if d.Template {
-		s.redirect(w, r, base(d.DraftRef)+"/edit/"+stepContent)
+		s.redirect(w, r, stepPath(d.DraftRef, stepContent))
 		return
 	}
-	reached, err := s.reached(r.Context(), d)
-	if err != nil {
-		s.fail(w, r, err)
-		return
+	steps, faults := stepsOf(d.DraftRef), d.Content.Faults()
+	at := min(d.Reached, len(steps)-1)
+	if first := slices.IndexFunc(steps[:at], func(name string) bool { return faulty(faults, name) }); first >= 0 {
+		at = first
 	}
-	faults := d.Content.Faults()
-	at := slices.IndexFunc(steps, func(name string) bool { return faulty(faults, name) })
-	if at < 0 || at > reached {
-		at = reached
-	}
-	s.redirect(w, r, base(d.DraftRef)+"/edit/"+steps[at])
+	s.redirect(w, r, stepPath(d.DraftRef, steps[at]))
 }
 
 // faulty reports whether something is missing or wrong in a step.
 func faulty(faults []campaign.Fault, step string) bool {
 	return slices.ContainsFunc(faults, func(f campaign.Fault) bool { return stepFor(f) == step })
-}
-
-// reached is the step after the furthest one in which something was written in
-// this draft; what it began with does not count.
-func (s *site) reached(ctx context.Context, d campaign.Draft) (at int, err error) {
-	steps := stepsOf(d.DraftRef)
-	if d.Template {
-		return len(steps), nil // it is written in any order
-	}
-	if d.Version == 1 {
-		return 0, nil
-	}
-	first, err := s.Store.DraftVersion(ctx, d.DraftRef, 1)
-	if errors.Is(err, campaign.ErrNotFound) { // long ago
-		return len(steps) - 1, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	for i, step := range steps {
-		if !reflect.DeepEqual(partOf(step, first.Content), partOf(step, d.Content)) {
-			at = i + 1
-		}
-	}
-	return at, nil
-}
-
-// partOf is what is written in a step.
-func partOf(step string, c campaign.Content) campaign.Content {
-	switch step {
-	case stepAudience:
-		return campaign.Content{Name: c.Name, Audience: c.Audience}
-	case stepType:
-		return campaign.Content{Class: c.Class, Type: c.Type, FromName: c.FromName, FromAddress: c.FromAddress, ReplyTo: c.ReplyTo, PostalAddress: c.PostalAddress}
-	case stepContent:
-		return campaign.Content{DefaultLanguage: c.DefaultLanguage, InlineCSS: c.InlineCSS, Variants: c.Variants}
-	}
-	return campaign.Content{}
 }
 
 // sample reports whether a mail in the content is still that of a starter.
@@ -239,7 +205,7 @@ type languageTab struct {
 // line is a sentence about something, with where to mend it.
 type line struct {
 	Level, Text, Place, Href     string
-	Part                         string
+	Language, Part               string
 	Line                         int
 	Mend, Do, Original, Proposal string
 }
@@ -263,10 +229,6 @@ type composerPage struct {
 	Markdown, Other bool // Other: there is more than one language
 	Findings        []line
 
-	Missing  []line
-	Problems []line
-	Ready    bool
-
 	Filter   filterView
 	Saved    []choice // audiences that have a name
 	Narrowed bool     // beside the filter
@@ -281,8 +243,12 @@ func (s *site) compose(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	step := r.PathValue("step")
-	if !slices.Contains(stepsOf(d.DraftRef), step) {
+	switch {
+	case !slices.Contains(stepsOf(d.DraftRef), step):
 		s.gone(w, r)
+		return
+	case step == stepCheck: // it has a page of its own
+		s.redirect(w, r, stepPath(d.DraftRef, step))
 		return
 	}
 	s.showStep(w, r, http.StatusOK, d, step, r.URL.Query().Get("lang"), "")
@@ -292,13 +258,8 @@ func (s *site) compose(w http.ResponseWriter, r *http.Request) {
 func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d campaign.Draft, step, lang, problem string) {
 	p := composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Step: step, Content: d.Content, Version: d.Version, Editor: editorOf(r),
 		SavedAt: d.ChangedAt, SavedBy: strings.TrimPrefix(d.ChangedBy, "user:"), Conflict: status == http.StatusConflict}
-	faults := d.Content.Faults()
-	reached, err := s.reached(r.Context(), d)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	p.Steps = stepLinks(d, faults, step, reached)
+	p.Steps = stepLinks(d, step)
+	var err error
 	switch step {
 	case stepAudience:
 		err = s.fillAudience(r, &p)
@@ -306,8 +267,6 @@ func (s *site) showStep(w http.ResponseWriter, r *http.Request, status int, d ca
 		err = s.fillType(r, &p)
 	case stepContent:
 		err = s.fillContent(r, &p, lang)
-	case stepCheck:
-		s.fillReview(r, &p, faults)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -328,11 +287,17 @@ func editorOf(r *http.Request) string {
 	return rand.Text()
 }
 
-func stepLinks(d campaign.Draft, faults []campaign.Fault, current string, reached int) (links []stepLink) {
+// stepLinks are the steps of a draft as every page of it shows them, of which
+// one is current, or none. Launching is the last, at the end of the check.
+func stepLinks(d campaign.Draft, current string) (links []stepLink) {
+	faults := d.Content.Faults()
 	for i, name := range stepsOf(d.DraftRef) {
-		l := stepLink{Name: name, Href: base(d.DraftRef) + "/edit/" + name, Current: name == current}
-		l.Done = name != stepCheck && i < reached && !faulty(faults, name)
+		l := stepLink{Name: name, Href: stepPath(d.DraftRef, name), Current: name == current}
+		l.Done = name != stepCheck && (d.Template || i < d.Reached) && !faulty(faults, name)
 		links = append(links, l)
+	}
+	if !d.Template {
+		links = append(links, stepLink{Name: stepLaunch, Href: stepPath(d.DraftRef, stepCheck) + "#launch"})
 	}
 	return links
 }
@@ -444,25 +409,49 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 // gets a layout by itself.
 func isMarkdown(v campaign.Variant) bool { return strings.TrimSpace(v.HTML) == "" }
 
-// fillReview gathers what is missing and what is wrong in any language.
-func (s *site) fillReview(r *http.Request, p *composerPage, faults []campaign.Fault) {
-	for _, f := range faults {
-		l := line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...), Place: f.Language, Href: p.Base + "/edit/" + stepFor(f)}
+// review gathers what is missing and what is wrong in any language, what keeps
+// the campaign from being launched first. What mends itself is left out. fit
+// reports whether it may be launched.
+func (s *site) review(r *http.Request, ref campaign.DraftRef, c campaign.Content) (lines []line, fit bool) {
+	for _, f := range c.Faults() {
+		l := line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...), Href: stepPath(ref, stepFor(f))}
 		if f.Language != "" {
-			l.Href += "?lang=" + f.Language
+			l.Place, l.Href = s.Templates.LanguageName(s.lang(r), f.Language), l.Href+"?lang="+url.QueryEscape(f.Language)
 		}
-		p.Missing = append(p.Missing, l)
+		lines = append(lines, l)
 	}
-	for _, lang := range p.Content.Languages() {
-		for _, f := range s.findingLines(r, p.Content, lang) {
-			f.Place, f.Href = strings.TrimSpace(lang+" · "+f.Place), p.Base+"/edit/content?lang="+lang
-			p.Problems = append(p.Problems, f)
+	for _, lang := range c.Languages() {
+		for _, l := range s.findingLines(r, c, lang) {
+			if l.Level == string(campaign.LevelNote) {
+				continue
+			}
+			l.Href = stepPath(ref, stepContent) + "?lang=" + url.QueryEscape(lang)
+			if len(c.Variants) > 1 {
+				l.Place = strings.Trim(s.Templates.LanguageName(s.lang(r), lang)+" · "+l.Place, " ·")
+			}
+			lines = append(lines, l)
 		}
 	}
-	if !p.Ref.Template && s.sample(p.Content) {
-		p.Problems = append(p.Problems, line{Level: string(campaign.LevelWarning), Text: s.text(r, "console.composer.sample"), Href: p.Base + "/edit/content"})
+	if s.sample(c) {
+		lines = append(lines, line{Level: string(campaign.LevelWarning), Text: s.text(r, "console.composer.sample"), Href: stepPath(ref, stepContent)})
 	}
-	p.Ready = len(campaign.Check(p.Content)) == 0
+	fit = len(campaign.Check(c)) == 0
+	isError := func(l line) bool { return l.Level == string(campaign.LevelError) }
+	if !fit && !slices.ContainsFunc(lines, isError) { // it shows in what is made of the source alone
+		for _, problem := range s.problems(r, c) {
+			lines = append(lines, line{Level: string(campaign.LevelError), Text: problem, Href: stepPath(ref, stepContent)})
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int {
+		switch {
+		case isError(a) == isError(b):
+			return 0
+		case isError(a):
+			return -1
+		}
+		return 1
+	})
+	return lines, fit
 }
 
 // findingLines says in words what was found in one language.
@@ -472,7 +461,7 @@ func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (l
 		if f.Detail != "" {
 			key += "." + f.Detail
 		}
-		l := line{Level: string(f.Level), Text: s.say(r, key, f.Args...), Part: f.Part, Line: f.Line, Mend: string(f.Mend), Original: f.Original, Proposal: f.Proposal}
+		l := line{Level: string(f.Level), Text: s.say(r, key, f.Args...), Language: lang, Part: f.Part, Line: f.Line, Mend: string(f.Mend), Original: f.Original, Proposal: f.Proposal}
 		l.Place = s.text(r, "console.composer.part."+f.Part)
 		if f.Line > 0 {
 			l.Place += ", " + s.text(r, "console.composer.line", f.Line)

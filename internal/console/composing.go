@@ -27,7 +27,7 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	step := r.PathValue("step")
-	if !slices.Contains(stepsOf(d.DraftRef), step) {
+	if step == stepCheck || !slices.Contains(stepsOf(d.DraftRef), step) {
 		s.gone(w, r)
 		return
 	}
@@ -59,6 +59,9 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 	} else {
 		problem = s.text(r, problem)
 	}
+	if problem == "" {
+		s.reach(r, d, step)
+	}
 	switch {
 	case problem == conflicted:
 		s.refuse(w, r, http.StatusConflict, written, step, s.text(r, "console.composer.conflict", strings.TrimPrefix(d.ChangedBy, "user:")))
@@ -72,6 +75,25 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, http.StatusOK, saved{Version: written.Version, Text: s.text(r, "console.composer.saved", templates.Clock(s.lang(r), s.Now().In(zoneOf(r))))})
 	default:
 		s.redirect(w, r, s.after(written, step, lang, r.PostForm))
+	}
+}
+
+// reach remembers how far a campaign's author has come: to the step of a form
+// that is saved, or to the next. It is no part of what is written: when it cannot
+// be kept, the draft is only resumed earlier.
+func (s *site) reach(r *http.Request, d campaign.Draft, step string) {
+	if d.Template {
+		return
+	}
+	at := slices.Index(stepsOf(d.DraftRef), step)
+	if r.PostForm.Get("do") == "next" {
+		at++
+	}
+	if at <= d.Reached {
+		return
+	}
+	if err := s.Store.ReachStep(r.Context(), campaign.ID(d.ID), at); err != nil {
+		s.Log.Error("the step of a draft could not be kept", "campaign", d.ID, "error", err)
 	}
 }
 
@@ -162,9 +184,11 @@ func (s *site) refuse(w http.ResponseWriter, r *http.Request, status int, writte
 func (s *site) after(d campaign.Draft, step, lang string, form url.Values) string {
 	steps := stepsOf(d.DraftRef)
 	at := slices.Index(steps, step)
-	path := base(d.DraftRef) + "/edit/"
 	if form.Get("do") == "next" && at+1 < len(steps) {
-		return path + steps[at+1]
+		return stepPath(d.DraftRef, steps[at+1])
+	}
+	if form.Get("back") == stepCheck && !d.Template { // a mend of the check's
+		return stepPath(d.DraftRef, stepCheck) + "?done=mended"
 	}
 	query := url.Values{"done": {"saved"}}
 	if step == stepContent {
@@ -175,7 +199,7 @@ func (s *site) after(d campaign.Draft, step, lang string, form url.Values) strin
 			}
 		}
 	}
-	return path + step + "?" + query.Encode()
+	return stepPath(d.DraftRef, step) + "?" + query.Encode()
 }
 
 // unixLines turns the line ends of a form (CRLF) into those of text.

@@ -173,7 +173,7 @@ func (s *site) guarded(to route) http.Handler {
 		}
 		answer := &answered{ResponseWriter: w, status: http.StatusOK}
 		to.handle(answer, r)
-		if answer.status < http.StatusBadRequest {
+		if answer.status < http.StatusBadRequest && answer.status != http.StatusAccepted { // what is accepted is not done yet
 			s.writeAudit(r)
 		}
 	})

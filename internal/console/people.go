@@ -51,8 +51,11 @@ func (s *site) people(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := bookingFilter(r.URL.Query())
-	p := peoplePage{ID: c.ID, Name: c.Name, Ledger: !c.Launched.IsZero(), What: s.filterWords(r, f), Contacts: userOf(r).Role.May(staff.Officer)}
 	query := r.URL.Query()
+	p := peoplePage{ID: c.ID, Name: c.Name, Ledger: !c.Launched.IsZero(), What: s.filterWords(r, f), Contacts: userOf(r).Role.May(staff.Officer)}
+	if who := query.Get("who"); !p.Ledger && slices.Contains([]string{whoAudience, whoOff, whoOn}, who) {
+		p.What = append(p.What, s.text(r, "console.people.who."+who))
+	}
 	after := query.Get("after")
 	query.Del("after")
 	link := func(page, after string) string {
@@ -174,28 +177,47 @@ func (s *site) personRow(r *http.Request, person campaign.BookedPerson) personRo
 	return row
 }
 
-// judged are people that the gate gave a reason about, after so many of them.
+// Those behind the bars of a check that are of more than one reason.
+const (
+	whoAudience = "audience"
+	whoOff      = "off" // get the mail with E-marketing privacy off
+	whoOn       = "on"
+)
+
+// verdicts are people that the gate gave one reason about.
+type verdicts struct {
+	reason gating.Reason
+	ids    []contact.ID
+}
+
+// judged are people that the gate spoke about, after so many of them.
 func (s *site) judged(r *http.Request, c campaign.Campaign, f campaign.BookingFilter, after string) (rows []personRow, next string, err error) {
-	ids, err := s.judgedIDs(r, c, f)
+	groups, err := s.judgedGroups(r, c, f)
 	if err != nil {
 		return nil, "", err
 	}
 	start, _ := strconv.Atoi(after)
-	start = min(max(start, 0), len(ids))
-	end := min(start+mostPeople, len(ids))
-	for person, err := range s.Store.People(r.Context(), ids[start:end]) {
-		if err != nil {
-			return nil, "", err
+	start = max(start, 0)
+	passed := 0
+	for _, of := range groups {
+		from := min(max(start-passed, 0), len(of.ids))
+		to := min(from+mostPeople-len(rows), len(of.ids))
+		passed += to
+		for person, err := range s.Store.People(r.Context(), of.ids[from:to]) {
+			if err != nil {
+				return nil, "", err
+			}
+			rows = append(rows, personRow{BookedPerson: campaign.BookedPerson{Booking: campaign.Booking{Contact: person, Reason: of.reason}}, Reason: s.reasonLine(r, of.reason)})
 		}
-		rows = append(rows, personRow{BookedPerson: campaign.BookedPerson{Booking: campaign.Booking{Contact: person, Reason: f.Reason}}})
+		if to < len(of.ids) {
+			return rows, strconv.Itoa(passed), nil
+		}
 	}
-	if end < len(ids) {
-		next = strconv.Itoa(end)
-	}
-	return rows, next, nil
+	return rows, "", nil
 }
 
-func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) ([]contact.ID, error) {
+// judgedGroups are those behind a number of a check, by the reason about them.
+func (s *site) judgedGroups(r *http.Request, c campaign.Campaign, f campaign.BookingFilter) (groups []verdicts, err error) {
 	j, err := s.gateOf(r, c, peopleLife, s.Patience)
 	if err != nil {
 		return nil, err
@@ -207,7 +229,20 @@ func (s *site) judgedIDs(r *http.Request, c campaign.Campaign, f campaign.Bookin
 	if !ok {
 		return nil, errNotCounted
 	}
-	return g.people(g.Privacy)[f.Reason], nil
+	who := r.URL.Query().Get("who")
+	all, wanted := g.people(g.Privacy), func(reason gating.Reason) bool { return reason == f.Reason }
+	switch who {
+	case whoAudience:
+		wanted = func(gating.Reason) bool { return true }
+	case whoOff, whoOn:
+		all, wanted = g.people(who == whoOn), func(reason gating.Reason) bool { return !reason.Blocks() }
+	}
+	for _, reason := range gating.Reasons() {
+		if wanted(reason) && len(all[reason]) > 0 {
+			groups = append(groups, verdicts{reason, all[reason]})
+		}
+	}
+	return groups, nil
 }
 
 // peopleCSV writes all people behind a number, as they come from the database.
@@ -218,11 +253,11 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := bookingFilter(r.URL.Query())
-	var judged []contact.ID
+	var judged []verdicts
 	ledger := !c.Launched.IsZero()
 	if !ledger {
 		var err error
-		if judged, err = s.judgedIDs(r, c, f); errors.Is(err, errNotCounted) {
+		if judged, err = s.judgedGroups(r, c, f); errors.Is(err, errNotCounted) {
 			s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check", c.ID))
 			return
 		} else if err != nil {
@@ -230,7 +265,7 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	what := strings.Join([]string{string(f.State), string(f.Reason), f.Domain, f.Language}, " ")
+	what := strings.Join([]string{string(f.State), string(f.Reason), f.Domain, f.Language, plain(r.URL.Query().Get("who"), 10)}, " ")
 	if err := s.Store.NoteExport(r.Context(), c.ID, actor(r), strings.TrimSpace(what), s.Now()); err != nil {
 		s.fail(w, r, err)
 		return
@@ -246,6 +281,8 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 	head := []string{"console.name", "console.email", "console.company", "console.language"}
 	if ledger {
 		head = append(head, "console.state", "console.reason", "console.when", "console.reply")
+	} else {
+		head = append(head, "console.reason")
 	}
 	for i, key := range head {
 		head[i] = s.text(r, key)
@@ -261,14 +298,16 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *site) writePeople(r *http.Request, out *sheet, c campaign.Campaign, f campaign.BookingFilter, ledger bool, judged []contact.ID) error {
+func (s *site) writePeople(r *http.Request, out *sheet, c campaign.Campaign, f campaign.BookingFilter, ledger bool, judged []verdicts) error {
 	if !ledger {
-		for ids := range slices.Chunk(judged, 1000) {
-			for person, err := range s.Store.People(r.Context(), ids) {
-				if err != nil {
-					return err
+		for _, of := range judged {
+			for ids := range slices.Chunk(of.ids, 1000) {
+				for person, err := range s.Store.People(r.Context(), ids) {
+					if err != nil {
+						return err
+					}
+					out.row(person.Name(), person.Email, person.Company, person.Language, s.reasonLine(r, of.reason))
 				}
-				out.row(person.Name(), person.Email, person.Company, person.Language)
 			}
 		}
 		return out.end(r.Context())

@@ -51,14 +51,14 @@ func (db *DB) CreateDraft(ctx context.Context, content campaign.Content, actor s
 // Draft returns what is being written, or campaign.ErrNotFound. The draft of a
 // campaign that is launched is what was sent.
 func (db *DB) Draft(ctx context.Context, ref campaign.DraftRef) (d campaign.Draft, err error) {
-	state, changed := `state`, `coalesce(changed_at, created_at)`
+	state, reached := `state`, `reached`
 	if ref.Template {
-		state = `'draft'`
+		state, reached = `'draft'`, `0`
 	}
 	table, _ := draftTable(ref)
 	d.DraftRef = ref
-	err = db.pool.QueryRow(ctx, `SELECT content, `+state+`, version, `+changed+`, changed_by FROM `+table+` WHERE id = $1`, ref.ID).
-		Scan(&d.Content, &d.State, &d.Version, &d.ChangedAt, &d.ChangedBy)
+	err = db.pool.QueryRow(ctx, `SELECT content, `+state+`, version, coalesce(changed_at, created_at), changed_by, `+reached+` FROM `+table+` WHERE id = $1`, ref.ID).
+		Scan(&d.Content, &d.State, &d.Version, &d.ChangedAt, &d.ChangedBy, &d.Reached)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, campaign.ErrNotFound
 	}
@@ -66,6 +66,15 @@ func (db *DB) Draft(ctx context.Context, ref campaign.DraftRef) (d campaign.Draf
 		return d, fmt.Errorf("read draft: %w", err)
 	}
 	return d, nil
+}
+
+// ReachStep remembers that the draft of a campaign is written as far as a step.
+func (db *DB) ReachStep(ctx context.Context, id campaign.ID, step int) error {
+	_, err := db.pool.Exec(ctx, `UPDATE campaign SET reached = $2 WHERE id = $1 AND state = 'draft' AND reached < $2`, id, step)
+	if err != nil {
+		return fmt.Errorf("keep the step of a draft: %w", err)
+	}
+	return nil
 }
 
 // KeepDraft replaces the content of a draft and returns its new version. What it

@@ -353,17 +353,23 @@ func (db *DB) areFew(ctx context.Context, are string, value any) bool {
 	return n <= few
 }
 
-// LastRate returns how many mails a second the last campaigns that finished
-// were sent at, 0 when there was none. The last twentieth, which waits for slow
-// servers, does not count, nor do campaigns that waited for time zones.
-func (db *DB) LastRate(ctx context.Context) (perSecond float64, err error) {
+// LastRate returns how many mails a second the last campaigns left at that no
+// pace held back, while they were sent at all: pauses, what was tried again
+// later and campaigns of a few mails say nothing. It is 0 when there was none since since, or since
+// a pace or a limit was changed.
+func (db *DB) LastRate(ctx context.Context, since time.Time) (perSecond float64, err error) {
 	err = db.pool.QueryRow(ctx, `
-		SELECT coalesce(sum(0.95 * sent.n) / nullif(sum(extract(epoch FROM sent.most_at - c.launched_at)), 0), 0)::float8
-		FROM (SELECT id, launched_at FROM campaign WHERE state = 'finished' AND local_time IS NULL ORDER BY finished_at DESC LIMIT 3) c
-		CROSS JOIN LATERAL (
-			SELECT count(*) AS n, percentile_disc(0.95) WITHIN GROUP (ORDER BY d.changed_at) AS most_at
-			FROM delivery d WHERE d.campaign_id = c.id AND d.state = 'sent') sent
-		WHERE sent.n > 0`).Scan(&perSecond)
+		WITH told AS (
+			SELECT id FROM campaign
+			WHERE state = 'finished' AND local_time IS NULL AND pace = 0 AND audience >= 100 AND finished_at > $1
+				AND launched_at >= coalesce((SELECT max(at) FROM setting_change WHERE name = 'send-pace'), '-infinity')
+				AND launched_at >= coalesce((SELECT max(at) FROM audit WHERE split_part(action, ' ', 1) = 'limit'), '-infinity')
+			ORDER BY finished_at DESC LIMIT 3),
+		span AS (
+			SELECT d.campaign_id, floor(extract(epoch FROM d.changed_at) / 10), count(*) AS n
+			FROM delivery d WHERE d.campaign_id IN (SELECT id FROM told) AND d.state = 'sent' GROUP BY 1, 2)
+		SELECT coalesce(sum(n) / (10.0 * nullif(count(*), 0)), 0)::float8
+		FROM (SELECT n, max(n) OVER (PARTITION BY campaign_id) AS most FROM span) s WHERE n >= 0.05 * most`, since).Scan(&perSecond)
 	if err != nil {
 		return 0, fmt.Errorf("read the rate of the last campaigns: %w", err)
 	}

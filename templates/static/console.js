@@ -50,6 +50,12 @@ const showWhere = () => {
 showWhere();
 window.addEventListener("resize", showWhere);
 
+// A form that waits for something is sent when it is there.
+document.addEventListener("htmx:load", (event) => {
+  const form = document.getElementById(event.detail.elt.dataset.submits);
+  if (form) form.requestSubmit();
+});
+
 // What was done is told once, not again by each reload.
 const here = new URL(location.href);
 if (here.searchParams.has("done")) {
