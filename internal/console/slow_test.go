@@ -6,8 +6,10 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,5 +134,84 @@ func TestPagesDoNotWaitForWhatTakesLong(t *testing.T) {
 				t.Fatalf("%s %s never has its numbers: %s", p.method, p.path, body)
 			}
 		}
+	}
+}
+
+func (s *slow) Audience(ctx context.Context, t gating.SubscriptionType, of contact.Selection) iter.Seq2[contact.Recipient, error] {
+	return func(yield func(contact.Recipient, error) bool) {
+		if err := s.wait(ctx); err != nil {
+			yield(contact.Recipient{}, err)
+			return
+		}
+		s.DB.Audience(ctx, t, of)(yield)
+	}
+}
+
+// Who thinks for long before a launch neither fills in the form again nor learns
+// of changes that there are none of.
+func TestALaunchWaitsForTheNumbers(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.town(30)
+	june, july := o.newsletter("June"), o.newsletter("July")
+	if err := o.db.Set(t.Context(), contact.SettingConfirmAbove, "10", "test", noon); err != nil {
+		t.Fatal(err)
+	}
+	store := &slow{DB: o.db, may: make(chan struct{})}
+	var thought atomic.Int64
+	site := func(s console.Store) http.Handler {
+		handler, err := console.New(console.Options{Store: s, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon.Add(time.Duration(thought.Load())) },
+			Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Until: t.Context(), Patience: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return handler
+	}
+	quick := site(o.db)
+	o.handler = quick
+	b := o.as(staff.Marketer)
+	seenJune, seenJuly := seen(b.checked(june)), seen(b.checked(july))
+	form := func(seen string) url.Values {
+		return url.Values{"seen": {seen}, "number": {"30"}, "at": {"2027-01-01T10:00"}}
+	}
+	launch := func(id campaign.ID, form url.Values) *httptest.ResponseRecorder {
+		return b.do("POST", fmt.Sprintf("/campaigns/%d/launch", id), form)
+	}
+
+	// Ten minutes are nothing: nobody has come.
+	thought.Store(int64(10 * time.Minute))
+	if w := launch(june, form(seenJune)); w.Code != http.StatusSeeOther {
+		t.Errorf("after ten minutes it answers %d: %s", w.Code, w.Body)
+	}
+	// When the numbers are made anew, the launch waits for them and is not done.
+	o.handler = site(store)
+	lines := len(o.audited())
+	w := launch(july, form(seenJuly))
+	for _, want := range []string{`id="again"`, `name="at" value="2027-01-01T10:00"`, `name="number" value="30"`, o.words.Text("en", "console.check.waiting")} {
+		if w.Code != http.StatusAccepted || !strings.Contains(w.Body.String(), want) {
+			t.Fatalf("while they are counted it answers %d without %q: %s", w.Code, want, w.Body)
+		}
+	}
+	if got := len(o.audited()); got != lines {
+		t.Errorf("what is not launched yet is in the audit log: %q", o.audited())
+	}
+	ask := func() string {
+		return b.do("GET", fmt.Sprintf("/campaigns/%d/check?waiting=1", july), nil, "HX-Request", "true").Body.String()
+	}
+	if part := ask(); !strings.Contains(part, "hx-get") || strings.Contains(part, "data-submits") {
+		t.Errorf("while they are counted the page is told: %s", part)
+	}
+	close(store.may)
+	until := time.Now().Add(time.Minute)
+	for part := ask(); !strings.Contains(part, `data-submits="again"`); part = ask() {
+		if time.Now().After(until) {
+			t.Fatalf("they are never counted: %s", part)
+		}
+	}
+	if w := launch(july, form(seenJuly)); w.Code != http.StatusSeeOther {
+		t.Errorf("once they are counted it answers %d: %s", w.Code, w.Body)
+	}
+	if c, err := o.db.Campaign(t.Context(), july); err != nil || !c.Scheduled.Equal(time.Date(2027, 1, 1, 10, 0, 0, 0, time.UTC)) {
+		t.Errorf("it is %s for %s, %v", c.State, c.Scheduled, err)
 	}
 }
