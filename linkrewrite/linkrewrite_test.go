@@ -238,12 +238,63 @@ func TestLint(t *testing.T) {
 				if got[i].Mend == "" {
 					t.Errorf("%v does not say how to mend it", got[i])
 				}
-				got[i].Mend, got[i].Detail, got[i].Args = "", "", nil
+				got[i].Mend, got[i].Detail, got[i].Args, got[i].Original, got[i].Proposal = "", "", nil, "", ""
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What another tool writes where a name goes is written as ours, with what it says
+// in the place of a name that is missing.
+func TestEveryMergeCodeBecomesAField(t *testing.T) {
+	t.Parallel()
+	proposed := func(source string) string {
+		for _, p := range LintLine(source) {
+			if p.Detail == DetailCode {
+				source = strings.Replace(source, p.Original, p.Proposal, 1)
+			}
+		}
+		return source
+	}
+	for _, row := range tableRows("mergecodes.tsv", mergeCodesTSV) {
+		code := strings.ReplaceAll(row[2], "…", "friend")
+		var want []string
+		for _, field := range strings.Fields(row[0]) {
+			want = append(want, "{{ "+field)
+		}
+		got := proposed("Hi " + code + "!")
+		for _, field := range want {
+			if !strings.Contains(got, field) {
+				t.Errorf("%s of %s becomes %q, without %s", code, row[1], got, field)
+			}
+		}
+		if strings.Count(got, "{{") != len(want) || !strings.HasSuffix(got, "}}!") {
+			t.Errorf("%s of %s becomes %q", code, row[1], got)
+		}
+	}
+	for code, want := range map[string]string{
+		"{{ first_name|default:'there' }}":                  `{{ contact.first_name | default: "there" }}`,
+		`{{ first_name | title | default: "you" }}`:         `{{ contact.first_name | default: "you" }}`,
+		"[firstname,fallback=dear reader]":                  `{{ contact.first_name | default: "dear reader" }}`,
+		"[firstname,fallback=]":                             `{{ contact.first_name }}`,
+		"[subscriber:firstname | default:reader]":           `{{ contact.first_name | default: "reader" }}`,
+		"{contactfield=firstname|friend}":                   `{{ contact.first_name | default: "friend" }}`,
+		`{{var:name:"friend"}}`:                             `{{ contact.first_name | default: "friend" }} {{ contact.last_name }}`,
+		"*|fname|*":                                         `{{ contact.first_name }}`,
+		"[NAME](https://shop.example)":                      "[NAME](https://shop.example)", // Markdown
+		"100%EMAIL%":                                        "100{{ contact.email }}",
+		"{{ contact.first_name }} and {{ sender.address }}": "{{ contact.first_name }} and {{ sender.address }}",
+	} {
+		if got := proposed(code); got != want {
+			t.Errorf("%s becomes %s, want %s", code, got, want)
+		}
+	}
+	problems := LintHTML(`<p title="{{ first_name|default:'you' }}">x</p>`, LintOptions{})
+	if len(problems) == 0 || problems[0].Proposal != `{{ contact.first_name | default: 'you' }}` {
+		t.Errorf("within an attribute it is %+v", problems)
 	}
 }
 

@@ -21,6 +21,9 @@ type Problem struct {
 	// and Args are what such words name.
 	Detail string
 	Args   []any
+	// Original is what stands there, and Proposal what takes its place, where one
+	// replacement mends the problem.
+	Original, Proposal string
 }
 
 // The details of CodePlaceholder.
@@ -28,6 +31,7 @@ const (
 	DetailTag   = "tag"   // of another tool, which is to be removed
 	DetailLink  = "link"  // of another tool, which leads out: it becomes Slot
 	DetailField = "field" // of some other tool
+	DetailCode  = "code"  // a merge field of another tool, which we have too
 )
 
 // The codes of problems.
@@ -81,6 +85,13 @@ func LintText(textPart string, o LintOptions) []Problem {
 	return l.problems
 }
 
+// LintLine looks at a line that has no links, such as the subject.
+func LintLine(line string) []Problem {
+	l := &linter{file: "subject", src: line}
+	l.placeholders(0, len(line))
+	return l.problems
+}
+
 var (
 	ownSlot   = regexp.MustCompile(`\{\{-?\s*manage_url\s*(?:\|[^{}]*)?-?\}\}`)
 	ownPostal = regexp.MustCompile(`\{\{-?\s*sender\.address\s*(?:\|[^{}]*)?-?\}\}`)
@@ -121,6 +132,7 @@ func fold(s string) string {
 // linter collects problems.
 type linter struct {
 	file, src string
+	quoted    bool // within an attribute
 	problems  []Problem
 }
 
@@ -169,7 +181,9 @@ func (l *linter) markup(start, end int) {
 // attribute reports placeholders in an attribute, also percent-encoded.
 func (l *linter) attribute(a attribute) {
 	before := len(l.problems)
+	l.quoted = true
 	l.placeholders(a.start, a.end)
+	l.quoted = false
 	if len(l.problems) > before || a.name != "href" {
 		return
 	}
@@ -187,6 +201,16 @@ func (l *linter) placeholders(start, end int) {
 			l.add(start+m.start, CodePlaceholder, DetailLink, "%s is the unsubscribe page of %s; write %s instead of the whole address", tag, m.tool, Slot)
 		case m.wayOut():
 			l.add(start+m.start, CodePlaceholder, DetailLink, "%s is a tag of %s; write %s", tag, m.tool, Slot)
+		case m.role == roleField:
+			quote := `"`
+			if l.quoted {
+				quote = "'"
+			}
+			original := l.src[start+m.start : start+m.end]
+			ours := m.mergeField(original, quote)
+			l.add(start+m.start, CodePlaceholder, DetailCode, "%s is a merge field of another mail tool and would be sent as it stands; write %s", tag, ours)
+			p := &l.problems[len(l.problems)-1]
+			p.Original, p.Proposal = original, ours
 		case m.role == roleOther:
 			l.add(start+m.start, CodePlaceholder, DetailTag, "%s is a tag of %s and would be sent as it stands; remove it", tag, m.tool)
 		default:

@@ -12,6 +12,9 @@ import (
 //go:embed placeholders.tsv
 var placeholdersTSV string
 
+//go:embed mergecodes.tsv
+var mergeCodesTSV string
+
 // role is a placeholder's kind, in the words of placeholders.tsv.
 type role string
 
@@ -23,6 +26,8 @@ const (
 	rolePath    role = "path"
 	roleWrapper role = "wrapper"
 	roleOther   role = "other"
+	// roleField is a merge field of another tool, of mergecodes.tsv.
+	roleField role = "field"
 	// roleForeign is a template tag that is in no table and not our own.
 	roleForeign role = "foreign"
 )
@@ -32,6 +37,7 @@ type placeholder struct {
 	role    role
 	tool    string
 	pattern string
+	fields  []string       // ours that a merge field of another tool stands for
 	matches *regexp.Regexp // the whole of a candidate
 }
 
@@ -48,7 +54,7 @@ type vendorTable struct {
 	elements     map[string]string   // wrapper elements of HTML: name to tool
 }
 
-var vendors = sync.OnceValue(func() *vendorTable { return compileVendors(placeholdersTSV) })
+var vendors = sync.OnceValue(func() *vendorTable { return compileVendors(placeholdersTSV, mergeCodesTSV) })
 
 // Tags as template languages write them. What stands in ours is told apart by
 // ownTag.
@@ -58,7 +64,7 @@ var foreignTags = []string{
 
 var ownTag = regexp.MustCompile(`^\{\{\s*(?:(?:contact|sender|campaign)\.[A-Za-z_.]*|manage_url)\b[^{}]*\}\}$`)
 
-func compileVendors(table string) *vendorTable {
+func compileVendors(table, mergeCodes string) *vendorTable {
 	v := &vendorTable{elements: map[string]string{}}
 	byPattern := map[string]int{}
 	for _, row := range tableRows("placeholders.tsv", table) {
@@ -75,6 +81,12 @@ func compileVendors(table string) *vendorTable {
 		}
 		byPattern[p.pattern] = len(v.placeholders)
 		v.placeholders = append(v.placeholders, p)
+	}
+	for _, row := range tableRows("mergecodes.tsv", mergeCodes) {
+		if _, known := byPattern[row[2]]; !known {
+			byPattern[row[2]] = len(v.placeholders)
+			v.placeholders = append(v.placeholders, placeholder{role: roleField, tool: row[1], pattern: row[2], fields: strings.Fields(row[0])})
+		}
 	}
 	slices.SortStableFunc(v.placeholders, func(a, b placeholder) int { return len(b.pattern) - len(a.pattern) })
 	byFirst := map[byte][]string{}
@@ -184,6 +196,30 @@ func (m match) fits(text string) bool {
 		return next != '('
 	}
 	return true
+}
+
+// saidFallback is what a merge field of another tool says where its value is
+// missing.
+var saidFallback = regexp.MustCompile(`(?:(?:default|fallback)\s*[:=]|:)\s*(?:"([^"]*)"|'([^']*)'|&quot;(.*?)&quot;)|default\s*:\s*([^\]|}"']+)\]$|fallback=([^\]"']*)\]$|^\{contactfield=\w+\|([^}]*)\}$`)
+
+// mergeField writes a merge field of another tool as ours. quote is what stands
+// around a fallback.
+func (m match) mergeField(tag, quote string) string {
+	fallback := ""
+	if said := saidFallback.FindStringSubmatch(tag); said != nil {
+		fallback = strings.TrimSpace(strings.Join(said[1:], ""))
+	}
+	if strings.ContainsAny(fallback, `"'{}`) {
+		fallback = ""
+	}
+	ours := make([]string, len(m.fields))
+	for i, field := range m.fields {
+		if i == 0 && fallback != "" {
+			field += " | default: " + quote + fallback + quote
+		}
+		ours[i] = "{{ " + field + " }}"
+	}
+	return strings.Join(ours, " ")
 }
 
 // wayOut reports whether the placeholder stands for a way to unsubscribe.

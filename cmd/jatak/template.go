@@ -109,7 +109,7 @@ func (t *templatePreviewCommand) Run(c *console) error {
 
 type templateLintCommand struct {
 	Files      []string `arg:"" help:"Files ending in .html, .htm, .md or .txt, or campaign folders."`
-	Fix        bool     `help:"Apply the proposals: the unsubscribe links, your own too, become Manage subscriptions."`
+	Fix        bool     `help:"Apply the proposals: the unsubscribe links, your own too, become Manage subscriptions, and merge fields that are misspelt or another tool's become Jatak's."`
 	Format     string   `help:"How the findings are printed: ${enum}." enum:"text,json,sarif" default:"text"`
 	Postal     string   `help:"The sender's postal address, which must stand in every mail; {{ sender.address }} does as well." placeholder:"TEXT"`
 	Language   string   `help:"The language of the words that --fix writes (default: of the file's name, such as da.html)." placeholder:"LANG"`
@@ -228,13 +228,20 @@ func (l *templateLintCommand) lint(name string) ([]lintFinding, error) {
 		rewrite, lint = linkrewrite.HTML, linkrewrite.LintHTML
 	}
 	rewritten, links := rewrite(source, o)
+	var findings []lintFinding
+	if l.Fix {
+		var mends []linkrewrite.Problem
+		rewritten, mends = campaign.MendFields(rewritten, isHTML(name))
+		for _, p := range mends {
+			findings = append(findings, lintFinding{name, p.Line, p.Column, "note", "fixed", "was " + p.Original + ", is " + p.Proposal, ""})
+		}
+	}
 	if l.Fix && rewritten != source {
 		if err := replaceFile(name, rewritten); err != nil {
 			return nil, err
 		}
 		source = rewritten
 	}
-	var findings []lintFinding
 	for _, f := range links {
 		switch {
 		case l.Fix:
@@ -248,7 +255,7 @@ func (l *templateLintCommand) lint(name string) ([]lintFinding, error) {
 	}
 	add := func(level string, problems []linkrewrite.Problem) {
 		for _, p := range problems {
-			findings = append(findings, lintFinding{name, p.Line, p.Column, level, p.Code, p.Mend, ""})
+			findings = append(findings, lintFinding{name, p.Line, p.Column, level, p.Code, p.Mend, p.Proposal})
 		}
 	}
 	problems := lint(campaign.WithoutLiquid(rewritten), linkrewrite.LintOptions{PostalAddress: l.Postal})

@@ -299,15 +299,45 @@ func Check(c Content) []Problem {
 		if strings.TrimSpace(v.HTML) == "" {
 			continue // a fault
 		}
+		written := c.Variants[lang]
+		inSource := sourceProblems(lang, written)
+		all = append(all, inSource...)
 		for _, p := range linkrewrite.Lint(WithoutLiquid(v.HTML), WithoutLiquid(v.Text), linkrewrite.LintOptions{PostalAddress: c.PostalAddress}) {
-			all = append(all, Problem{lang, p})
+			// What is found in Markdown stands in what is made of it too.
+			made := p.File == PartHTML || strings.TrimSpace(written.Text) == ""
+			if p.Code != linkrewrite.CodePlaceholder || !made || len(inSource) == 0 {
+				all = append(all, Problem{lang, p})
+			}
 		}
 		// A text that is made of the HTML has the same mistakes.
-		for _, part := range []struct{ name, text string }{{"subject", v.Subject}, {"html", v.HTML}, {"text", c.Variants[lang].Text}} {
+		for _, part := range []struct{ name, text string }{{PartSubject, v.Subject}, {PartHTML, v.HTML}, {PartText, written.Text}} {
+			if part.name == PartHTML && len(inSource) > 0 {
+				continue
+			}
 			for _, p := range CheckFields(part.text) {
 				p.File = part.name
 				all = append(all, Problem{lang, p})
 			}
+		}
+		for _, p := range linkrewrite.LintLine(WithoutLiquid(v.Subject)) {
+			all = append(all, Problem{lang, p})
+		}
+	}
+	return all
+}
+
+// sourceProblems returns what is wrong with the merge fields of Markdown and of
+// the preheader beside it. They are looked for where their author sees them, and
+// before Markdown takes asterisks for its own.
+func sourceProblems(lang string, v Variant) (all []Problem) {
+	if strings.TrimSpace(v.Markdown) == "" {
+		return nil
+	}
+	for _, part := range []struct{ name, text string }{{PartPreheader, v.Preheader}, {PartMarkdown, v.Markdown}} {
+		rewritten, _ := linkrewrite.Text(part.text, linkrewrite.Options{Language: lang})
+		for _, p := range append(CheckFields(part.text), linkrewrite.LintLine(WithoutLiquid(rewritten))...) {
+			p.File = part.name
+			all = append(all, Problem{lang, p})
 		}
 	}
 	return all
@@ -319,12 +349,28 @@ const (
 	CodeUnbuildable = "unbuildable"
 )
 
-// CheckFields returns what is wrong with the merge fields of a text.
-func CheckFields(text string) []linkrewrite.Problem {
-	if _, err := parseFields(text); err != nil {
-		return []linkrewrite.Problem{{Line: err.Line, Column: err.Column, Code: CodeMergeField, Mend: err.Mend, Detail: err.Detail, Args: err.Args}}
+// CheckFields returns what is wrong with the merge fields of a text: names that
+// are none, and the first of other mistakes, which may hide more.
+func CheckFields(text string) (problems []linkrewrite.Problem) {
+	read := []byte(text)
+	for {
+		_, err := parseFields(string(read))
+		if err == nil {
+			return problems
+		}
+		p := linkrewrite.Problem{Line: err.Line, Column: err.Column, Code: CodeMergeField, Mend: err.Mend, Detail: err.Detail, Args: err.Args}
+		if err.Detail != "unknown" {
+			return append(problems, p)
+		}
+		name := fmt.Sprint(err.Args[0])
+		at := err.at + strings.Index(text[err.at:], name)
+		if meant, ok := misspelt(name); ok {
+			p.Original, p.Proposal = name, string(meant)
+		}
+		problems = append(problems, p)
+		// Read on as if it were a field: a name that is none hides nothing else.
+		copy(read[at:], strings.Repeat("-", len(name)))
 	}
-	return nil
 }
 
 // Clone returns a copy whose variants can be changed without changing those of c.

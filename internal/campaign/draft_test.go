@@ -109,6 +109,45 @@ func TestPreviewShowsAHalfDraft(t *testing.T) {
 	}
 }
 
+// Fields that are misspelt become those that are meant, on every part of a mail;
+// what may mean anything is left to its author.
+func TestMergeFieldsAreMended(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{
+		"Hi {{ contact.firstname }} {{contact.LASTNAME}}":                   "Hi {{ contact.first_name }} {{contact.last_name}}",
+		"Hi {{ contact.FNAME | default: \"you\" }}":                         "Hi {{ contact.first_name | default: \"you\" }}",
+		"Åse: {{ contact.frist_name }}, *|LNAME|*\n{{ contact.fornavn }}":   "Åse: {{ contact.first_name }}, {{ contact.last_name }}\n{{ contact.first_name }}",
+		"{% if contact.firstname %}Hi {{ contact.first_nam }}{% endif %}":   "{% if contact.first_name %}Hi {{ contact.first_name }}{% endif %}",
+		"{{ contact.shoe_size }} {{ contact.frist_name }}":                  "{{ contact.shoe_size }} {{ contact.first_name }}",
+		"{{ contact.first_name }} {{ sender.address }} {{ manage_url }} %%": "{{ contact.first_name }} {{ sender.address }} {{ manage_url }} %%",
+	} {
+		mended, mends := campaign.MendFields(source, false)
+		if mended != want || (len(mends) > 0) != (source != want) {
+			t.Errorf("%q becomes %q by %+v, want %q", source, mended, mends, want)
+		}
+	}
+	c := campaign.Content{Name: "June", FromAddress: "news@jatak.example", PostalAddress: "P", DefaultLanguage: "en", Variants: map[string]campaign.Variant{"en": {
+		Subject: "*|FNAME|*, {{ contact.firstname }}", Preheader: "Hi [First Name]", Markdown: "Dear *|FNAME|*"}}}
+	if problems := campaign.Check(c); len(problems) < 4 {
+		t.Errorf("it may be launched as it is: %v", problems)
+	}
+	for range 4 {
+		for _, f := range campaign.Findings(c, "en") {
+			if f.Mend == campaign.MendField {
+				c, _ = campaign.Apply(c, "en", f)
+				break
+			}
+		}
+	}
+	v := c.Variants["en"]
+	if v.Subject != "{{ contact.first_name }}, {{ contact.first_name }}" || v.Preheader != "Hi {{ contact.first_name }}" || v.Markdown != "Dear {{ contact.first_name }}" {
+		t.Errorf("mended it is %+v", v)
+	}
+	if problems := campaign.Check(c); len(problems) > 0 {
+		t.Errorf("mended it has %v", problems)
+	}
+}
+
 // Every finding that offers a mend is gone when the mend is applied.
 func TestMends(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,8 @@ type FieldError struct {
 	Mend         string
 	Detail       string // tells kinds of errors apart, for words in other languages
 	Args         []any  // what such words name
+
+	at int // the byte in the text
 }
 
 func (e *FieldError) Error() string {
@@ -129,13 +131,39 @@ func known(f Field) bool {
 
 // nearest returns the known field that takes the fewest edits.
 func nearest(name string) Field {
-	best, fewest := Fields()[0], 1<<30
+	f, _ := nearestBy(name)
+	return f
+}
+
+// misspelt returns the field that a name is so near to that nothing else can be
+// meant.
+func misspelt(name string) (f Field, ok bool) {
+	f, edits := nearestBy(name)
+	return f, edits <= 2
+}
+
+// otherNames are what other tools and other people call our fields.
+func otherNames() map[string]Field {
+	return map[string]Field{
+		"contact.fname": FirstName, "contact.givenname": FirstName, "contact.fornavn": FirstName, "contact.vorname": FirstName,
+		"contact.lname": LastName, "contact.surname": LastName, "contact.familyname": LastName, "contact.efternavn": LastName, "contact.nachname": LastName,
+		"contact.mail": Email, "contact.emailaddress": Email, "contact.companyname": Company, "contact.organization": Company, "contact.organisation": Company, "contact.firma": Company,
+	}
+}
+
+func nearestBy(name string) (best Field, fewest int) {
+	plain := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "") }
+	name = plain(name)
+	if f, ok := otherNames()[name]; ok {
+		return f, 0
+	}
+	fewest = 1 << 30
 	for _, f := range Fields() {
-		if n := distance(name, string(f)); n < fewest {
+		if n := distance(name, plain(string(f))); n < fewest {
 			best, fewest = f, n
 		}
 	}
-	return best
+	return best, fewest
 }
 
 // distance is the Levenshtein distance in bytes.

@@ -1,10 +1,12 @@
 package campaign
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jatak-mail/jatak/linkrewrite"
 )
@@ -28,14 +30,16 @@ const (
 	MendLink   Mend = "link"   // the link becomes a manage link
 	MendTag    Mend = "tag"    // the tag goes away
 	MendFooter Mend = "footer" // what the law asks for is added at the end
+	MendField  Mend = "field"  // a merge field that is misspelt, or another tool's, becomes ours
 )
 
 // The parts that an author writes.
 const (
-	PartSubject  = "subject"
-	PartHTML     = "html"
-	PartMarkdown = "markdown"
-	PartText     = "text"
+	PartSubject   = "subject"
+	PartPreheader = "preheader"
+	PartHTML      = "html"
+	PartMarkdown  = "markdown"
+	PartText      = "text"
 )
 
 // The codes of links.
@@ -63,7 +67,12 @@ type Finding struct {
 // lines are those of the editor.
 func Findings(c Content, lang string) (all []Finding) {
 	v := c.Variants[lang]
-	all = append(all, fieldFindings(PartSubject, v.Subject)...)
+	for _, line := range []struct{ part, text string }{{PartSubject, v.Subject}, {PartPreheader, v.Preheader}} {
+		for _, p := range linkrewrite.LintLine(WithoutLiquid(line.text)) {
+			all = append(all, finding(LevelError, line.part, p))
+		}
+		all = append(all, fieldFindings(line.part, line.text)...)
+	}
 	if strings.TrimSpace(v.Markdown) != "" {
 		all = append(all, sourceFindings(PartMarkdown, v.Markdown, lang, c.PostalAddress)...)
 	} else if strings.TrimSpace(v.HTML) != "" {
@@ -83,6 +92,8 @@ func Findings(c Content, lang string) (all []Finding) {
 func finding(level Level, part string, p linkrewrite.Problem) Finding {
 	f := Finding{Level: level, Part: part, Line: p.Line, Column: p.Column, Code: p.Code, Detail: p.Detail, Args: p.Args, Sentence: p.Mend}
 	switch {
+	case p.Proposal != "":
+		f.Mend, f.Original, f.Proposal = MendField, p.Original, p.Proposal
 	case p.Code == linkrewrite.CodeNoManageLink || p.Code == linkrewrite.CodeNoPostal:
 		f.Mend = MendFooter
 	case p.Code == linkrewrite.CodePlaceholder && p.Detail != linkrewrite.DetailLink && len(p.Args) > 0:
@@ -128,7 +139,7 @@ func Apply(c Content, lang string, f Finding) (Content, bool) {
 	if !ok {
 		return c, false
 	}
-	source := map[string]*string{PartHTML: &v.HTML, PartMarkdown: &v.Markdown, PartText: &v.Text}[f.Part]
+	source := map[string]*string{PartSubject: &v.Subject, PartPreheader: &v.Preheader, PartHTML: &v.HTML, PartMarkdown: &v.Markdown, PartText: &v.Text}[f.Part]
 	if source == nil {
 		return c, false
 	}
@@ -141,7 +152,9 @@ func Apply(c Content, lang string, f Finding) (Content, bool) {
 		}
 		mended, _ = rewrite(mended, linkrewrite.Options{Language: lang, Only: linkrewrite.Place{Line: f.Line, Column: f.Column}})
 	case MendTag:
-		mended = withoutTag(mended, f)
+		mended = replaced(mended, f.Line, f.Column, f.Original, "")
+	case MendField:
+		mended = replaced(mended, f.Line, f.Column, f.Original, f.Proposal)
 	case MendFooter:
 		mended = withFooter(mended, f.Part, lang, c.PostalAddress)
 	}
@@ -154,19 +167,44 @@ func Apply(c Content, lang string, f Finding) (Content, bool) {
 	return c, true
 }
 
-// withoutTag takes a tag away: the one of its line, or the first there is.
-func withoutTag(source string, f Finding) string {
-	lines := strings.Split(source, "\n")
-	if f.Line >= 1 && f.Line <= len(lines) && f.Original != "" {
-		if line := lines[f.Line-1]; strings.Contains(line, f.Original) {
-			lines[f.Line-1] = strings.Replace(line, f.Original, "", 1)
-			return strings.Join(lines, "\n")
-		}
-	}
-	if f.Original == "" {
+// replaced puts one text in the place of another: where it stands on a line from
+// a column on, or else where it stands first.
+func replaced(source string, line, column int, original, by string) string {
+	if original == "" {
 		return source
 	}
-	return strings.Replace(source, f.Original, "", 1)
+	from := 0
+	for ; line > 1; line-- {
+		end := strings.IndexByte(source[from:], '\n')
+		if end < 0 {
+			return strings.Replace(source, original, by, 1)
+		}
+		from += end + 1
+	}
+	for ; column > 1 && from < len(source) && source[from] != '\n'; column-- {
+		_, size := utf8.DecodeRuneInString(source[from:])
+		from += size
+	}
+	return source[:from] + strings.Replace(source[from:], original, by, 1)
+}
+
+// MendFields writes the merge fields that are misspelt, or another tool's, as
+// ours. It returns what it mended too.
+func MendFields(source string, isHTML bool) (mended string, mends []linkrewrite.Problem) {
+	lint := linkrewrite.LintText
+	if isHTML {
+		lint = linkrewrite.LintHTML
+	}
+	for _, p := range append(lint(WithoutLiquid(source), linkrewrite.LintOptions{}), CheckFields(source)...) {
+		if p.Proposal != "" {
+			mends = append(mends, p)
+		}
+	}
+	slices.SortFunc(mends, func(a, b linkrewrite.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	for _, p := range slices.Backward(mends) { // so that the places before stay
+		source = replaced(source, p.Line, p.Column, p.Original, p.Proposal)
+	}
+	return source, mends
 }
 
 // withFooter adds the manage link and the postal address, as far as they are

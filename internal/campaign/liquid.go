@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/osteele/liquid"
 )
@@ -72,7 +73,7 @@ func findRegions(text string) (regions []region, problem *FieldError) {
 
 func fieldError(text string, at int, detail, format string, args ...any) *FieldError {
 	before := text[:at]
-	return &FieldError{Line: 1 + strings.Count(before, "\n"), Column: at - strings.LastIndexByte(before, '\n'), Mend: fmt.Sprintf(format, args...), Detail: detail, Args: args}
+	return &FieldError{Line: 1 + strings.Count(before, "\n"), Column: 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]), Mend: fmt.Sprintf(format, args...), Detail: detail, Args: args, at: at}
 }
 
 // checkRegion holds a part to what it may say.

@@ -228,6 +228,8 @@ type composerPage struct {
 	Variant         campaign.Variant
 	Markdown, Other bool // Other: there is more than one language
 	Findings        []line
+	MendAll         bool // more than one of them keeps it from being launched and can be mended by a click
+	Blank           bool // nothing is written yet
 
 	Filter   filterView
 	Saved    []choice // audiences that have a name
@@ -396,13 +398,35 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 			p.Languages = append(p.Languages, l)
 		}
 	}
-	p.Findings = s.findingLines(r, p.Content, p.Language)
+	s.fillFindings(r, p)
 	var err error
 	if p.Preview, err = s.previewPane(r, p.Ref, p.Content, p.Language); err != nil {
 		return err
 	}
 	p.Tests, err = s.testsPane(r, p.Ref)
 	return err
+}
+
+// fillFindings says what is to be mended in the language that is written.
+func (s *site) fillFindings(r *http.Request, p *composerPage) {
+	v := p.Content.Variants[p.Language]
+	p.Blank = strings.TrimSpace(v.Subject+v.Markdown+v.Text) == "" && strings.TrimSpace(strings.ReplaceAll(v.HTML, strings.TrimSpace(emptyHTML), "")) == ""
+	if p.Blank {
+		return
+	}
+	for _, f := range p.Content.Faults() { // they stand beside their fields
+		if f.Language == p.Language {
+			p.Findings = append(p.Findings, line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...)})
+		}
+	}
+	mends := 0
+	for _, l := range s.findingLines(r, p.Content, p.Language) {
+		if l.Level == string(campaign.LevelError) && l.Mend != "" {
+			mends++
+		}
+		p.Findings = append(p.Findings, l)
+	}
+	p.MendAll = mends > 1
 }
 
 // isMarkdown reports whether a variant is written in Markdown. A new one is: it
@@ -469,10 +493,8 @@ func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (l
 		if f.Mend != campaign.MendNone {
 			l.Do = fmt.Sprintf("mend:%s:%d:%d:%s", f.Part, f.Line, f.Column, f.Code)
 		}
-		if f.Code == campaign.CodeStandardLink || f.Code == campaign.CodeCustomLink {
-			l.Mend = string(campaign.MendLink)
-		} else {
-			l.Original, l.Proposal = "", ""
+		if f.Mend == campaign.MendTag { // its sentence names it
+			l.Original = ""
 		}
 		lines = append(lines, l)
 	}
@@ -519,5 +541,7 @@ func (s *site) findings(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	lang := variantOf(d.Content, r.URL.Query().Get("lang"))
-	s.fragment(w, r, http.StatusOK, "composer", "findings", composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Language: lang, Findings: s.findingLines(r, d.Content, lang)})
+	p := composerPage{Ref: d.DraftRef, Base: base(d.DraftRef), Language: lang, Content: d.Content}
+	s.fillFindings(r, &p)
+	s.fragment(w, r, http.StatusOK, "composer", "findings", p)
 }

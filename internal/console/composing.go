@@ -357,23 +357,43 @@ const emptyHTML = `<!DOCTYPE html>
 `
 
 // mend applies the one-click mend of a finding, which is named by its part, line,
-// column and code; or all of them.
+// column and code; or all that keep the mail from being launched.
 func mend(c *campaign.Content, lang, finding string) (problem string) {
 	parts := strings.Split(finding, ":")
-	if len(parts) != 4 {
+	all := finding == "all"
+	if len(parts) != 4 && !all {
 		return "console.composer.mended"
 	}
-	lineNumber, _ := strconv.Atoi(parts[1])
-	column, _ := strconv.Atoi(parts[2])
-	for _, f := range campaign.Findings(*c, lang) {
-		if f.Part != parts[0] || f.Line != lineNumber || f.Column != column || f.Code != parts[3] || f.Mend == campaign.MendNone {
-			continue
+	wanted := func(f campaign.Finding) bool {
+		if all {
+			return f.Level == campaign.LevelError
 		}
-		mended, changed := campaign.Apply(*c, lang, f)
-		if changed {
-			*c = mended
-			return ""
+		return f.Part == parts[0] && strconv.Itoa(f.Line) == parts[1] && strconv.Itoa(f.Column) == parts[2] && f.Code == parts[3]
+	}
+	if !mendFirst(c, lang, wanted) {
+		return "console.composer.mended"
+	}
+	for range mostMends {
+		if !all || !mendFirst(c, lang, wanted) {
+			break
 		}
 	}
-	return "console.composer.mended"
+	return ""
+}
+
+// mostMends is how many findings one click mends.
+const mostMends = 200
+
+// mendFirst mends the first of the findings that are wanted and can be.
+func mendFirst(c *campaign.Content, lang string, wanted func(campaign.Finding) bool) bool {
+	for _, f := range campaign.Findings(*c, lang) {
+		if f.Mend == campaign.MendNone || !wanted(f) {
+			continue
+		}
+		if mended, changed := campaign.Apply(*c, lang, f); changed {
+			*c = mended
+			return true
+		}
+	}
+	return false
 }
