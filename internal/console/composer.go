@@ -205,8 +205,8 @@ type languageTab struct {
 // line is a sentence about something, with where to mend it.
 type line struct {
 	Level, Text, Place, Href     string
-	Language, Part               string
-	Line                         int
+	Language, Part, Code         string
+	Line, Column                 int
 	Mend, Do, Original, Proposal string
 }
 
@@ -228,6 +228,7 @@ type composerPage struct {
 	Variant         campaign.Variant
 	Markdown, Other bool // Other: there is more than one language
 	Findings        []line
+	Looking         bool // on a small screen the preview is shown first
 	MendAll         bool // more than one of them keeps it from being launched and can be mended by a click
 	Blank           bool // nothing is written yet
 
@@ -399,6 +400,8 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 		}
 	}
 	s.fillFindings(r, p)
+	query := r.URL.Query()
+	p.Looking = query.Has("q") || query.Has("width") || query.Has("dark")
 	var err error
 	if p.Preview, err = s.previewPane(r, p.Ref, p.Content, p.Language); err != nil {
 		return err
@@ -485,7 +488,7 @@ func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (l
 		if f.Detail != "" {
 			key += "." + f.Detail
 		}
-		l := line{Level: string(f.Level), Text: s.say(r, key, f.Args...), Language: lang, Part: f.Part, Line: f.Line, Mend: string(f.Mend), Original: f.Original, Proposal: f.Proposal}
+		l := line{Level: string(f.Level), Text: s.say(r, key, f.Args...), Language: lang, Part: f.Part, Code: f.Code, Line: f.Line, Column: f.Column, Mend: string(f.Mend), Original: f.Original, Proposal: f.Proposal}
 		l.Place = s.text(r, "console.composer.part."+f.Part)
 		if f.Line > 0 {
 			l.Place += ", " + s.text(r, "console.composer.line", f.Line)
@@ -499,7 +502,7 @@ func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (l
 		lines = append(lines, l)
 	}
 	if _, err := campaign.Preview(c, lang, campaign.Recipient{}); err != nil && len(lines) == 0 {
-		lines = append(lines, line{Level: string(campaign.LevelError), Text: s.say(r, "console.finding.unbuildable", err.Error())})
+		lines = append(lines, line{Level: string(campaign.LevelError), Code: campaign.CodeUnbuildable, Language: lang, Text: s.say(r, "console.finding.unbuildable", err.Error())})
 	}
 	return lines
 }

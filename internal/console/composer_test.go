@@ -671,3 +671,88 @@ func TestTheAudienceIsFilteredInTheComposer(t *testing.T) {
 		t.Errorf("for a language that nobody reads it says %d: %s", count.Code, count.Body)
 	}
 }
+
+// A mail that cannot be put together shows where it is broken, and one that is
+// not begun says how to begin.
+func TestABrokenMailShowsWhereItIsBroken(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	at := fmt.Sprintf("/campaigns/%d", o.id)
+	content := at + "/edit/content"
+	write := func(source string) {
+		b.goes(content, b.form(content, url.Values{"language": {"en"}, "format": {"html"}, "source": {source}}), content)
+	}
+	write("<p>one</p>\n<p>two</p>\n<p>three</p>\n<p>Hi {{ contact.shoe_size }} " + nasty + "</p>\n<p>five</p>\n<p>six</p>\n<p>seven</p>")
+	for _, path := range []string{content, at + "/preview?lang=en"} {
+		page := b.do("GET", path, nil).Body.String()
+		for _, want := range []string{"There is no merge field contact.shoe_size", "HTML, line 4", `wrong"><span class="excerpt-number">4</span><mark>&lt;p&gt;Hi {{ contact.shoe_size }}`, ">2</span>", ">6</span>"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s does not show %q: %s", path, want, page)
+			}
+		}
+		for _, not := range []string{"<iframe", ">1</span>", ">7</span>"} {
+			if strings.Contains(page, not) {
+				t.Errorf("%s shows %q: %s", path, not, page)
+			}
+		}
+	}
+	write(strings.Repeat("å", 5000) + "{{ contact.shoe_size }}" + strings.Repeat("ø", 5000))
+	if page := b.do("GET", at+"/preview?lang=en", nil).Body.String(); !strings.Contains(page, "åå{{ contact.shoe_size }}øø") || strings.Count(page, "å") > 200 {
+		t.Errorf("of a long line it shows %s", page)
+	}
+	write("<p>Hi</p>")
+	if page := b.do("GET", at+"/preview?lang=en", nil).Body.String(); !strings.Contains(page, "<iframe") || strings.Contains(page, "excerpt") {
+		t.Errorf("mended it shows %s", page)
+	}
+	empty := strings.TrimSuffix(b.goes("/campaigns", url.Values{"from": {"blank"}, "name": {"June"}}, "/campaigns/"), "/edit") + "/edit/content"
+	if page := b.do("GET", empty, nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.composer.findings.blank")) || strings.Contains(page, o.words.Text("en", "console.composer.findings.none")) {
+		t.Errorf("an empty mail says %s", page)
+	}
+}
+
+// The check says what to mend and mends it, and then the campaign can be launched.
+func TestTheCheckMends(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	at := fmt.Sprintf("/campaigns/%d", o.id)
+	content := at + "/edit/content"
+	b.goes(content, b.form(content, url.Values{"language": {"en"}, "subject": {"Hi *|FNAME|*"}, "format": {"html"},
+		"source": {"<p>Hi {{ contact.firstname }}</p>\n<a href=\"https://shop.example/unsubscribe\">Unsubscribe</a>\n{{ first_name }}"}}), content)
+	page := b.do("GET", content, nil).Body.String()
+	if !strings.Contains(page, `value="mend:all"`) || !strings.Contains(page, "{{ contact.first_name }}") {
+		t.Errorf("the composer offers no mend of all: %s", page)
+	}
+	check := func() string { return b.checked(o.id).Body.String() }
+	page = check()
+	for _, want := range []string{o.words.Text("en", "console.problems"), "Subject", "HTML, line 2", content + "?lang=en", o.words.Text("en", "console.check.unfit")} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the check does not say %q: %s", want, page)
+		}
+	}
+	if seen(b.checked(o.id)) != "" {
+		t.Error("a mail with mistakes can be launched")
+	}
+	mendForm := regexp.MustCompile(`name="version" value="(\d+)"><input type="hidden" name="language" value="en"><input type="hidden" name="back" value="check"><button class="quiet small" name="do" value="(mend:[^"]+)"`)
+	turns := 0
+	for ; turns < 10; turns++ {
+		m := mendForm.FindStringSubmatch(page)
+		if m == nil {
+			break
+		}
+		b.goes(content, url.Values{"version": {m[1]}, "language": {"en"}, "back": {"check"}, "do": {m[2]}}, at+"/check?done=mended")
+		page = check()
+	}
+	if turns < 5 || seen(b.checked(o.id)) == "" {
+		t.Errorf("after %d mends it cannot be launched: %s", turns, page)
+	}
+	d, err := o.db.Draft(t.Context(), campaign.DraftRef{ID: int64(o.id)})
+	if v := d.Content.Variants["en"]; err != nil || v.Subject != "Hi {{ contact.first_name }}" || strings.Count(v.HTML, "{{ contact.first_name }}") != 2 || strings.Contains(v.HTML, "shop.example") {
+		t.Errorf("mended it is %+v, %v", d.Content, err)
+	}
+	// Whoever may not write sees what is wrong and can change nothing.
+	if page := o.as(staff.Viewer).checked(o.id).Body.String(); strings.Contains(page, "/edit/") {
+		t.Errorf("a viewer is led to writing: %s", page)
+	}
+}

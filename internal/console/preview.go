@@ -19,13 +19,22 @@ import (
 
 // previewPane shows a mail as somebody would get it.
 type previewPane struct {
-	Base, Language, Source string // Source is the address of the mail in the frame
-	Subject, Text, Problem string
-	Preheader              string
-	As                     int64 // as whom; 0: the made-up reader
-	Reader, Search         string
-	Readers                []reader
-	Dark, Phone            bool
+	Base, Language, Source   string // Source is the address of the mail in the frame
+	Subject, Text, Preheader string
+	Problem                  string        // why there is nothing to be seen
+	Place                    string        // of the problem
+	Excerpt                  []excerptLine // of the source around it
+	As                       int64         // as whom; 0: the made-up reader
+	Reader, Search           string
+	Readers                  []reader
+	Dark, Phone              bool
+}
+
+// excerptLine is a line of a mail's source.
+type excerptLine struct {
+	Number int
+	Text   string
+	Wrong  bool
 }
 
 // reader is a contact to preview a mail as. The address is masked.
@@ -59,7 +68,7 @@ func (s *site) previewPane(r *http.Request, ref campaign.DraftRef, c campaign.Co
 	p.Source = p.Base + "/mail?" + source.Encode()
 	copied, err := campaign.Preview(c, lang, recipientOf(as))
 	if err != nil {
-		p.Problem = s.text(r, "console.composer.preview.broken")
+		s.fillBroken(r, &p, c, lang)
 		err = nil
 	}
 	p.Subject, p.Text, p.Preheader = copied.Subject, copied.Text, c.Variants[lang].Preheader
@@ -67,6 +76,55 @@ func (s *site) previewPane(r *http.Request, ref campaign.DraftRef, c campaign.Co
 		p.Readers, err = s.findReaders(r, p.Base, query)
 	}
 	return p, err
+}
+
+// excerptAround is how many lines are shown before and after one that is wrong.
+const excerptAround = 2
+
+// whyBroken is the finding for which a mail cannot be put together.
+func (s *site) whyBroken(r *http.Request, c campaign.Content, lang string) (wrong line) {
+	for _, l := range s.findingLines(r, c, lang) {
+		if l.Code == campaign.CodeMergeField || l.Code == campaign.CodeUnbuildable {
+			return l
+		}
+	}
+	return line{}
+}
+
+// fillBroken says why a mail cannot be shown, and where.
+func (s *site) fillBroken(r *http.Request, p *previewPane, c campaign.Content, lang string) {
+	wrong, v := s.whyBroken(r, c, lang), c.Variants[lang]
+	p.Problem, p.Place = s.text(r, "console.composer.preview.broken")+" "+wrong.Text, wrong.Place
+	source := map[string]string{campaign.PartSubject: v.Subject, campaign.PartPreheader: v.Preheader, campaign.PartHTML: v.HTML, campaign.PartMarkdown: v.Markdown, campaign.PartText: v.Text}[wrong.Part]
+	for i, text := range strings.Split(source, "\n") {
+		if number := i + 1; wrong.Line > 0 && number >= wrong.Line-excerptAround && number <= wrong.Line+excerptAround {
+			l := excerptLine{Number: number, Wrong: number == wrong.Line}
+			column := 0
+			if l.Wrong {
+				column = wrong.Column
+			}
+			l.Text = around(text, column)
+			p.Excerpt = append(p.Excerpt, l)
+		}
+	}
+}
+
+// around cuts a long line, some mails are one, to what stands about a column.
+func around(text string, column int) string {
+	const before, most = 80, 240
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	from := min(max(0, column-before), len(runes)-most)
+	cut := string(runes[from : from+most])
+	if from > 0 {
+		cut = "…" + cut
+	}
+	if from+most < len(runes) {
+		cut += "…"
+	}
+	return cut
 }
 
 func recipientOf(c contact.Contact) campaign.Recipient {
@@ -252,7 +310,7 @@ func (s *site) sendTest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := campaign.Compile(only); err != nil {
-		refuse(http.StatusUnprocessableEntity, s.text(r, "console.composer.preview.broken"))
+		refuse(http.StatusUnprocessableEntity, s.text(r, "console.composer.preview.broken")+" "+s.whyBroken(r, only, lang).Text)
 		return
 	}
 	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("test mail "+actor(r)), campaign.MostTestMails, campaign.TestMailWindow, s.Now())
