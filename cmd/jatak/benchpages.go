@@ -166,6 +166,7 @@ func campaignPages(s samples) []benchPage {
 		launch,
 		override,
 		page("GET /campaigns/{id}/check", "not counted yet", "", s.Draft),
+		page("GET /campaigns/{id}/reach", "", "", s.Draft),
 		page("GET /campaigns/{id}/check", "counted", "", s.Draft),
 		page(people, "of a draft", "reason=no_consent", s.Draft),
 		page(people, "of a draft, far back", "reason=consented&after=20000", s.Draft),

@@ -66,6 +66,7 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}", role: staff.Viewer, handle: s.campaign},
 		{pattern: "GET /campaigns/{id}/events", role: staff.Viewer, handle: s.events},
 		{pattern: "GET /campaigns/{id}/check", role: staff.Viewer, handle: s.check},
+		{pattern: "GET /campaigns/{id}/reach", role: staff.Marketer, handle: s.reachOf},
 		{pattern: "GET /campaigns/{id}/launch", role: staff.Marketer, handle: s.toLaunch},
 		{pattern: "GET /campaigns/{id}/override", role: staff.Officer, handle: s.toLaunch},
 		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount, kept: true},

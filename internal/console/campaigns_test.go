@@ -321,6 +321,42 @@ func TestALaunchIsRefusedWhenMorePeopleHaveCome(t *testing.T) {
 	}
 }
 
+// The step in which the type is chosen says how many it is for.
+func TestAStepSaysWhomTheTypeReaches(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.town(30)
+	id := o.newsletter("June")
+	if err := o.db.CreateType(t.Context(), contact.NewType{Key: "news", Names: map[string]string{"en": "News"}}, "test", noon); err != nil {
+		t.Fatal(err)
+	}
+	types, err := o.db.TypeChoices(t.Context(), 5)
+	if err != nil || len(types) != 1 {
+		t.Fatal(types, err)
+	}
+	for _, person := range []contact.ID{5, 6} {
+		if _, err := o.db.Choose(t.Context(), contact.Choices{Contact: person, Source: gating.SourceManagePage, Types: map[gating.TypeID]gating.Preference{types[0].ID: gating.PreferenceOut}, At: noon, Locale: "en", Wording: "w"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := o.as(staff.Marketer)
+	step := fmt.Sprintf("/campaigns/%d/edit/type", id)
+	says := func(want ...string) {
+		t.Helper()
+		b.checked(id)
+		page := b.do("GET", step, nil).Body.String()
+		part := b.do("GET", fmt.Sprintf("/campaigns/%d/reach", id), nil, "HX-Request", "true").Body.String()
+		for _, text := range want {
+			if !strings.Contains(page, text) || !strings.Contains(part, text) {
+				t.Errorf("they do not say %q: %s\n%s", text, page, part)
+			}
+		}
+	}
+	says("30 of the 32 in the audience")
+	b.goes(step, b.form(step, url.Values{"type": {"news"}}), step)
+	says("28 of the 32 in the audience", o.words.CountText("en", "console.composer.reach.without", 2), fmt.Sprintf("/campaigns/%d/people?reason=type_opted_out", id))
+}
+
 // comer imports one person more.
 func (o *office) comer(email string) {
 	o.t.Helper()

@@ -287,6 +287,52 @@ func (s *site) counting(w http.ResponseWriter, r *http.Request, c campaign.Campa
 	s.fragment(w, r, http.StatusOK, "check", "counting", p)
 }
 
+// reachPart is how many of a draft's audience would get it, as its type, class
+// and audience are saved.
+type reachPart struct {
+	ID                       campaign.ID
+	Ready                    bool
+	Audience, Sends, Without int64 // Without: kept back by the type alone
+	Link                     string
+}
+
+// reachOf tells it to the step in which the type is chosen. The check then has
+// its numbers already.
+func (s *site) reachOf(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	p, err := s.reachPart(r, c)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.fragment(w, r, http.StatusOK, "composer", "reach", p)
+}
+
+func (s *site) reachPart(r *http.Request, c campaign.Campaign) (p reachPart, err error) {
+	p.ID = c.ID
+	if p.Ready = !c.Launched.IsZero(); p.Ready {
+		return p, nil // the report says it
+	}
+	j, err := s.gateOf(r, c, gateLife, s.Patience)
+	if err != nil {
+		return p, err
+	}
+	g, ok, err := result[*gate](j)
+	if err != nil || !ok {
+		return p, err
+	}
+	counts := g.Report.Off
+	if g.Privacy {
+		counts = g.Report.On
+	}
+	p.Ready, p.Audience, p.Sends, p.Without = true, g.Report.Audience, g.sends(), counts[gating.TypeOptedOut]+counts[gating.TypeNotChosen]
+	p.Link = s.peopleLink(r, c.ID, url.Values{"reason": {string(gating.TypeOptedOut)}}, counts[gating.TypeOptedOut])
+	return p, nil
+}
+
 func (s *site) showCheck(w http.ResponseWriter, r *http.Request, status int, c campaign.Campaign, problem string) {
 	if !c.Launched.IsZero() {
 		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/report", c.ID)) // the ledger knows better

@@ -222,6 +222,7 @@ type composerPage struct {
 	SavedBy           string
 
 	Types, Classes, Bases, Sources, Languages []choice
+	Reach                                     reachPart
 
 	Language        string
 	Tabs            []languageTab
@@ -368,7 +369,14 @@ func (s *site) fillType(r *http.Request, p *composerPage) error {
 	for _, class := range []gating.Class{gating.Marketing, gating.Service} {
 		p.Classes = append(p.Classes, choice{string(class), "", class == p.Content.Class || p.Content.Class == "" && class == gating.Marketing})
 	}
-	return nil
+	if p.Ref.Template {
+		return nil
+	}
+	c, err := s.Store.Campaign(r.Context(), campaign.ID(p.Ref.ID))
+	if err == nil {
+		p.Reach, err = s.reachPart(r, c)
+	}
+	return err
 }
 
 // variantOf is the language that is written: the one asked for, or the default,

@@ -123,6 +123,8 @@
   const refresh = () => {
     const preview = document.getElementById("preview-form");
     if (preview) htmx.trigger(preview, "refresh");
+    const reach = document.getElementById("reach-now");
+    if (reach) htmx.trigger(reach, "refresh");
     const findings = document.getElementById("findings");
     if (findings) htmx.ajax("GET", findings.dataset.findings, { target: "#findings", swap: "outerHTML" });
   };
