@@ -126,7 +126,7 @@ func TestALivePageOutlivesARestartBehindAProxy(t *testing.T) {
 		proxy.CloseClientConnections()
 		proxy.Close()
 	})
-	b.do(chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d/check", b.url, o.id)), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice`)))
+	b.do(chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d/check", b.url, o.id)), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice[role=status]`)))
 	if _, _, err := o.db.Sweep(t.Context(), true, time.Now(), 0, 10); err != nil {
 		t.Fatal(err)
 	}

@@ -184,7 +184,7 @@ func TestInABrowser(t *testing.T) {
 	b.says(o.words.Text("da", "console.campaigns"))
 
 	page := fmt.Sprintf("%s/campaigns/%d", b.url, o.id)
-	b.do(chromedp.Navigate(page+"/check"), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice`)))
+	b.do(chromedp.Navigate(page+"/check"), chromedp.Click(chromedp.CSS(`form[action$="/launch"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice[role=status]`)))
 	b.says(o.words.Text("da", "console.done.launched"))
 	if _, _, err := o.db.Sweep(t.Context(), true, time.Now(), 0, 10); err != nil {
 		t.Fatal(err)

@@ -151,15 +151,16 @@ func (s *site) askGate(ctx context.Context, c campaign.Campaign, policy gating.P
 	return g, err
 }
 
-// estimate says how long a campaign takes to be sent, with the limits of now.
-func (s *site) estimate(ctx context.Context, c campaign.Campaign, g *gate) (e campaign.Estimate, err error) {
+// estimate says how long a campaign takes to be sent by the workers and with the
+// limits of now; idle reports that there is no worker.
+func (s *site) estimate(ctx context.Context, c campaign.Campaign, g *gate) (e campaign.Estimate, idle bool, err error) {
 	limits, err := s.Store.Limits(ctx)
 	if err != nil {
-		return e, err
+		return e, false, err
 	}
 	workers, err := s.Store.WorkersNow(ctx, s.Now())
 	if err != nil {
-		return e, err
+		return e, false, err
 	}
 	load := campaign.Workload{Mails: g.sends(), To: g.To, Pace: c.Pace, History: g.History}
 	for _, worker := range workers {
@@ -169,7 +170,7 @@ func (s *site) estimate(ctx context.Context, c campaign.Campaign, g *gate) (e ca
 			}
 		}
 	}
-	return limits.Estimate(load, s.Now()), nil
+	return limits.Estimate(load, s.Now()), len(workers) == 0, nil
 }
 
 type nameCount struct {
@@ -205,6 +206,7 @@ type checkPage struct {
 	Whole     bar
 	Estimate  string // how long it takes; "" when nobody knows
 	Pace      string // what decides that
+	Idle      bool   // no worker is there to send it
 	MayLaunch bool
 	Type      bool // the number must be typed
 	Number    numberPart
@@ -316,7 +318,7 @@ func (s *site) reachPart(r *http.Request, c campaign.Campaign) (p reachPart, err
 	if p.Ready = !c.Launched.IsZero(); p.Ready {
 		return p, nil // the report says it
 	}
-	j, err := s.gateOf(r, c, gateLife, s.Patience)
+	j, err := s.gateOf(r, c, gateLife, s.Patience/2)
 	if err != nil {
 		return p, err
 	}
@@ -479,7 +481,8 @@ func (s *site) fillCheck(r *http.Request, p *checkPage, g *gate) {
 
 // fillEstimate says how long sending takes, and what that rests on.
 func (s *site) fillEstimate(r *http.Request, p *checkPage, c campaign.Campaign, g *gate) error {
-	e, err := s.estimate(r.Context(), c, g)
+	e, idle, err := s.estimate(r.Context(), c, g)
+	p.Idle = idle
 	if err != nil || e.Takes == 0 {
 		return err
 	}
