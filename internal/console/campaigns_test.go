@@ -29,10 +29,16 @@ import (
 // a formula.
 func (o *office) town(people int) {
 	o.t.Helper()
+	o.settle(people, "example.org", "mail.example", "nordlys.example")
+}
+
+// settle is town with the domains that the people's addresses are of, in turn.
+func (o *office) settle(people int, domains ...string) {
+	o.t.Helper()
 	err := o.db.Import(o.t.Context(), func(im *postgres.Import) error {
 		_, err := im.Contacts(o.t.Context(), func(yield func(contact.LegacyContact, error) bool) {
 			for i := range people {
-				email := fmt.Sprintf("t%d@%s", i, []string{"example.org", "mail.example", "nordlys.example"}[i%3])
+				email := fmt.Sprintf("t%d@%s", i, domains[i%len(domains)])
 				c := contact.LegacyContact{ID: fmt.Sprint("town", i), Email: email, Address: contact.Address(email), Digest: []byte("town" + email),
 					FirstName: []string{"Søren", "Anna", "=1+1"}[i%3], LastName: fmt.Sprint("Nr", i), Language: []string{"da", "en", ""}[i%3]}
 				if !yield(c, nil) {
