@@ -357,17 +357,18 @@ type livePage struct {
 	Books     campaign.Progress
 	Lines     []bar
 	campaign.Withdrawals
-	Balanced  bool
-	Rate      string // mails a second just now; "" when none
-	Left      string // how long it will still take; "" when that cannot be said
-	LocalTime string // the time of day it is sent at wherever the recipients are; "" for none
-	Waiting   int64  // who wait for that time
-	Waits     []campaign.Departure
-	LastLeave time.Time // when it is that time for the last of them
-	Hint      string    // a key: why nothing goes on
-	Deferrals []troubleRow
-	Failures  []troubleRow
-	Actions   []string
+	WithdrawnLink string
+	Balanced      bool
+	Rate          string // mails a second just now; "" when none
+	Left          string // how long it will still take; "" when that cannot be said
+	LocalTime     string // the time of day it is sent at wherever the recipients are; "" for none
+	Waiting       int64  // who wait for that time
+	Waits         []campaign.Departure
+	LastLeave     time.Time // when it is that time for the last of them
+	Hint          string    // a key: why nothing goes on
+	Deferrals     []troubleRow
+	Failures      []troubleRow
+	Actions       []string
 }
 
 // troubleRow is a kind of reply in words.
@@ -385,17 +386,19 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
 	}
 	p.MailsDone = p.Mailed - p.Open
-	if books.Rate > 0 && (c.State == campaign.StatePlanning || c.State == campaign.StateSending) {
+	// What waits for its next try or for its time is not a matter of the rate.
+	left := books.Pending + books.Sending
+	if books.Rate > 0 && (c.State == campaign.StatePlanning || c.State == campaign.StateSending && left > 0) {
 		p.Rate = s.rate(r, books.Rate)
-		// What waits for its next try or for its time is not a matter of the rate.
-		if left := books.Pending + books.Sending; left > 0 && c.State == campaign.StateSending && p.Waiting == 0 {
+		if c.State == campaign.StateSending && p.Waiting == 0 {
 			p.Left = s.duration(r, time.Duration(float64(left)/books.Rate*float64(time.Second)))
 		}
 	}
+	p.WithdrawnLink = s.peopleLink(r, c.ID, url.Values{"withdrawn": {"1"}}, p.Withdrawn)
 	p.Lines = s.bookLines(r, c.ID, books.Report)
-	if c.State.Ended() {
-		p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 })
-	}
+	// What hopefully never happens is told of when it has.
+	rare := []string{s.text(r, "books."+string(campaign.InDoubt)), s.text(r, "books."+string(campaign.Cancelled))}
+	p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 && (c.State.Ended() || slices.Contains(rare, l.Name)) })
 	for _, t := range m.Deferrals {
 		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {cmp.Or(t.Destination, "-")}}))
 	}
@@ -443,8 +446,6 @@ func hintOf(c campaign.Campaign, books campaign.Progress) string {
 		return ""
 	case books.Workers == 0:
 		return "console.hint.no_worker"
-	case books.Rate > 0:
-		return ""
 	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
 		return "console.hint.deferred"
 	}

@@ -48,6 +48,8 @@ const (
 	mostCompared, usuallyCompared = 8, 5
 	// mostOffered is how many can be chosen from.
 	mostOffered = 60
+	// leastUsual is how many others tell what is usual.
+	leastUsual = 2
 )
 
 // Known reports whether the books of all are.
@@ -57,13 +59,13 @@ func (c comparedPart) Known() bool {
 
 // usual is the share of those who got the others and have unsubscribed by them.
 func (c comparedPart) usual() (share float64, known bool) {
-	var sent, withdrawn int64
+	var sent, withdrawn, campaigns int64
 	for _, o := range c.List {
-		if !o.This && o.Known {
-			sent, withdrawn = sent+o.Sent, withdrawn+o.Withdrawn
+		if !o.This && o.Known && o.Sent > 0 {
+			sent, withdrawn, campaigns = sent+o.Sent, withdrawn+o.Withdrawn, campaigns+1
 		}
 	}
-	if sent == 0 {
+	if campaigns < leastUsual {
 		return 0, false
 	}
 	return float64(withdrawn) / float64(sent), true

@@ -22,7 +22,8 @@ import (
 // personRow is a person behind a number.
 type personRow struct {
 	campaign.BookedPerson
-	State, Kind, Reason, Answer string
+	State, Kind, Reason string
+	Words, Answer       string // what the server replied, in words and as it did
 }
 
 type peoplePage struct {
@@ -219,6 +220,7 @@ func (s *site) personRow(r *http.Request, person campaign.BookedPerson) personRo
 	}
 	row.Kind = map[campaign.DeliveryState]string{campaign.Sent: "good", campaign.Failed: "bad", campaign.Deferred: "warn", campaign.InDoubt: "warn"}[person.State]
 	if person.State == campaign.Failed || person.State == campaign.Deferred || person.State == campaign.InDoubt {
+		row.Words = s.replyWords(r, person.Code, person.Enhanced)
 		row.Answer = strings.TrimSpace(fmt.Sprintf("%d %s %s", person.Code, person.Enhanced, person.Reply))
 		if person.Code == 0 {
 			row.Answer = person.Reply

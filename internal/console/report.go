@@ -261,7 +261,7 @@ type partRow struct {
 	Label, Note     string
 	Cells           []partCell // in the order of the columns, without the name
 	SentTo, FailsTo float64    // where the parts of its bar end, in hundredths of the largest
-	To              float64
+	To              float64    // 0: it has no bar
 	others          bool
 }
 
@@ -434,6 +434,9 @@ func (t *partTable) finish() {
 	}
 	for i := range t.Rows {
 		row := &t.Rows[i]
+		if row.others {
+			continue // they are no part beside the others
+		}
 		row.SentTo, row.FailsTo, row.To = width(row.Sent, most), width(row.Sent+row.Failed, most), width(row.All, most)
 	}
 	for i := len(t.Heads) - 1; i > 1; i-- {
