@@ -160,6 +160,10 @@ func campaignPages(s samples) []benchPage {
 		page(one, "a draft", "", s.Draft),
 		starts(page("GET /campaigns/{id}/events", "begins, under way", "", s.Running)),
 		page(report, "finished", "", s.Finished),
+		page(report, "finished, all destinations, by what failed", "all=1&sort=failed", s.Finished),
+		page(report, "finished, compared with chosen ones", fmt.Sprintf("with=%d&with=%d", s.Old, s.Old-7), s.Finished),
+		page(report+".csv", "destinations", "part=destinations", s.Finished),
+		page(report+".csv", "over time", "part=time", s.Finished),
 		page(report, "under way", "", s.Running),
 		page(report, "under way, counted", "", s.Running),
 		page(report, "an old one", "", s.Old),
@@ -185,7 +189,8 @@ func campaignPages(s samples) []benchPage {
 			{"a rare code", "state=failed&code=521"}, {"a code that nobody has", "state=failed&code=571"}, {"in doubt", "state=in_doubt"},
 			{"a common domain", "domain=post.example"}, {"a rare domain", "domain=" + s.Company}, {"a common domain, failed", "domain=post.example&state=failed"},
 			{"a common language", "language=da"}, {"a rare language", "language=" + rareLanguage}, {"no language", "language=-"},
-			{"withdrawn", "withdrawn=1"},
+			{"withdrawn", "withdrawn=1"}, {"withdrawn, of a common domain", "withdrawn=1&domain=post.example"},
+			{"a provider", "domain=gmail"}, {"without an address", "domain=-"},
 		} {
 			list = append(list, page(people, of.name+": "+f.name, f.query, of.id))
 		}

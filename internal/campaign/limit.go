@@ -126,14 +126,33 @@ func providers() map[string][]string {
 	}
 }
 
+// ProviderDomains maps the domains that large providers keep mailboxes under to
+// the provider's name.
+func ProviderDomains() map[string]string {
+	names := map[string]string{}
+	for name, domains := range providers() {
+		for _, d := range domains {
+			names[d] = name
+		}
+	}
+	return names
+}
+
+// DomainsOf returns the domains of a destination, which is a provider or one
+// domain.
+func DomainsOf(destination string) []string {
+	if domains := providers()[destination]; domains != nil {
+		return domains
+	}
+	return []string{destination}
+}
+
 // Destinations returns the name that pacing knows each lane by: that of a limit,
 // or of the provider. Lanes that are not in it stand alone.
 func (l Limits) Destinations() map[Lane]string {
 	names := map[Lane]string{}
-	for name, domains := range providers() {
-		for _, d := range domains {
-			names[LaneOf(d)] = name
-		}
+	for domain, name := range ProviderDomains() {
+		names[LaneOf(domain)] = name
 	}
 	for _, limit := range l.Limited {
 		for _, lane := range limit.Lanes() {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,10 +31,10 @@ type campaignStore interface {
 	Progress(ctx context.Context, id campaign.ID, now time.Time) (campaign.Progress, error)
 	Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
 	Failures(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error)
-	// Account is kept once the campaign has ended; KeptAccounts are those.
+	// Account is kept once the campaign has ended; KeptBooks are the books of those.
 	Account(ctx context.Context, id campaign.ID, now time.Time) (campaign.Account, error)
-	KeptAccounts(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Account, error)
-	Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]int64, error)
+	KeptBooks(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Report, error)
+	Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Withdrawals, error)
 	BookedPeople(ctx context.Context, id campaign.ID, f campaign.BookingFilter) iter.Seq2[campaign.BookedPerson, error]
 	// BookedPage walks for about as long as it may; more says that it has not come
 	// to the end.
@@ -71,6 +72,7 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}/override", role: staff.Officer, handle: s.toLaunch},
 		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount, kept: true},
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
+		{pattern: "GET /campaigns/{id}/report.csv", role: staff.Viewer, handle: s.reportCSV},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
 		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign, kept: true},
@@ -106,14 +108,14 @@ type stateGroup struct {
 // counted.
 type campaignRow struct {
 	campaign.Summary
-	Kind             string // of its badge
-	Known, HasBooks  bool
-	Books            campaign.Report
-	Paused           string // by whom or why
-	Percent, Reached int64  // of the audience, those who have an outcome; of those mailed, those sent
-	Mailed           int64
-	When             time.Time
-	LocalTime        string // of a campaign that waits for each recipient's own
+	Kind            string // of its badge
+	Known, HasBooks bool
+	Books           campaign.Report
+	Paused          string // by whom or why
+	Mailed, Done    int64  // the audience without those kept back, and those of them who have an outcome
+	Withdrawn       int64
+	When            time.Time
+	LocalTime       string // of a campaign that waits for each recipient's own
 }
 
 type listPage struct {
@@ -192,7 +194,11 @@ func (s *site) list(r *http.Request) (p listPage, err error) {
 // fillRows adds the books to a list. Those that are not counted yet are asked for
 // again by the page.
 func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) error {
-	kept, err := s.Store.KeptAccounts(r.Context(), idsOf(list))
+	kept, err := s.Store.KeptBooks(r.Context(), idsOf(list))
+	if err != nil {
+		return err
+	}
+	withdrawn, err := s.Store.Withdrawals(r.Context(), idsOf(list))
 	if err != nil {
 		return err
 	}
@@ -207,7 +213,7 @@ func (s *site) fillRows(r *http.Request, p *listPage, list []campaign.Summary) e
 			}
 			row.Known, row.Books = known, books
 			row.Mailed = books.Audience - books.BlockedTotal()
-			row.Reached = books.Audience - books.Open()
+			row.Done, row.Withdrawn = row.Mailed-books.Open(), withdrawn[c.ID].Withdrawn
 			if !known {
 				p.Again = 1
 			}
@@ -231,9 +237,9 @@ func idsOf(list []campaign.Summary) (ids []campaign.ID) {
 
 // booksOf returns a campaign's books: those that are kept, or else those of the
 // last seconds, if they are found out in time.
-func (s *site) booksOf(c campaign.Summary, kept map[campaign.ID]campaign.Account, wait time.Duration) (books campaign.Report, known bool, err error) {
-	if a, ok := kept[c.ID]; ok {
-		return a.Report, true, nil
+func (s *site) booksOf(c campaign.Summary, kept map[campaign.ID]campaign.Report, wait time.Duration) (books campaign.Report, known bool, err error) {
+	if books, ok := kept[c.ID]; ok {
+		return books, true, nil
 	}
 	if c.State.Ended() {
 		a, known, err := s.accountOf(c.ID, c.State, c.Finished, wait)
@@ -352,53 +358,61 @@ func (s *site) showCampaign(w http.ResponseWriter, r *http.Request, status int, 
 type livePage struct {
 	campaign.Campaign
 	Kind      string // of the state's badge
+	Clock     string // of what time the figures are
 	Paused    string // by whom or why
 	Under     bool   // under way: it may still change by itself
 	Counting  bool   // the books are not known yet: the page is told of them
 	Done      int64  // those of the audience who have an outcome
+	Mailed    int64  // the audience without those kept back
+	MailsDone int64  // those of them who have an outcome
 	Open      int64
 	Books     campaign.Progress
 	Lines     []bar
-	Withdrawn int64
-	Balanced  bool
-	Rate      string // mails a second just now; "" when none
-	Left      string // how long it will still take; "" when that cannot be said
-	LocalTime string // the time of day it is sent at wherever the recipients are; "" for none
-	Waiting   int64  // who wait for that time
-	Waits     []campaign.Departure
-	LastLeave time.Time // when it is that time for the last of them
-	Hint      string    // a key: why nothing goes on
-	Deferrals []troubleRow
-	Failures  []troubleRow
-	Actions   []string
+	campaign.Withdrawals
+	WithdrawnLink string
+	Balanced      bool
+	Rate          string // mails a second just now; "" when none
+	Left          string // how long it will still take; "" when that cannot be said
+	LocalTime     string // the time of day it is sent at wherever the recipients are; "" for none
+	Waiting       int64  // who wait for that time
+	Waits         []campaign.Departure
+	LastLeave     time.Time // when it is that time for the last of them
+	Hint          string    // a key: why nothing goes on
+	Deferrals     []troubleRow
+	Failures      []troubleRow
+	Actions       []string
 }
 
 // troubleRow is a kind of reply in words.
 type troubleRow struct {
 	campaign.Trouble
+	Name              string // of the destination
 	Words, Mark, Link string
 }
 
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
-	p := livePage{Campaign: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
+	p := livePage{Campaign: c, Kind: kindOf(c.State), Clock: s.clock(r, m.At), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
+		Done: books.Audience - books.Open(), Mailed: books.Audience - books.BlockedTotal(), Withdrawals: m.Withdrawals, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
 	for _, d := range m.Departures {
 		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
 	}
-	rate := float64(books.Recent) / campaign.RecentWindow.Seconds()
-	if rate > 0 && p.Under {
-		p.Rate = s.rate(r, rate)
+	p.MailsDone = p.Mailed - p.Open
+	// What waits for its next try or for its time is not a matter of the rate.
+	left := books.Pending + books.Sending
+	if books.Rate > 0 && (c.State == campaign.StatePlanning || c.State == campaign.StateSending && left > 0) {
+		p.Rate = s.rate(r, books.Rate)
 		if c.State == campaign.StateSending && p.Waiting == 0 {
-			p.Left = s.duration(r, time.Duration(float64(p.Open)/rate*float64(time.Second)))
+			p.Left = s.duration(r, time.Duration(float64(left)/books.Rate*float64(time.Second)))
 		}
 	}
+	p.WithdrawnLink = s.peopleLink(r, c.ID, url.Values{"withdrawn": {"1"}}, p.Withdrawn)
 	p.Lines = s.bookLines(r, c.ID, books.Report)
-	if c.State.Ended() {
-		p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 })
-	}
+	// What hopefully never happens is told of when it has.
+	rare := []string{s.text(r, "books."+string(campaign.InDoubt)), s.text(r, "books."+string(campaign.Cancelled))}
+	p.Lines = slices.DeleteFunc(p.Lines, func(l bar) bool { return l.Count == 0 && (c.State.Ended() || slices.Contains(rare, l.Name)) })
 	for _, t := range m.Deferrals {
-		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {t.Domain}}))
+		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {cmp.Or(t.Destination, "-")}}))
 	}
 	for _, t := range m.Failures {
 		p.Failures = append(p.Failures, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Failed)}, "code": {strconv.Itoa(t.Code)}}))
@@ -444,8 +458,6 @@ func hintOf(c campaign.Campaign, books campaign.Progress) string {
 		return ""
 	case books.Workers == 0:
 		return "console.hint.no_worker"
-	case books.Recent > 0:
-		return ""
 	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
 		return "console.hint.deferred"
 	}
@@ -479,7 +491,7 @@ var mailboxes = regexp.MustCompile(`[^\s<>@]+@`)
 // trouble says a kind of reply in words: those of its RFC 3463 code, or of its
 // class.
 func (s *site) trouble(r *http.Request, id campaign.ID, t campaign.Trouble, filter url.Values) troubleRow {
-	row := troubleRow{Trouble: t, Words: s.replyWords(r, t.Code, t.Enhanced), Link: s.peopleLink(r, id, filter, t.Count)}
+	row := troubleRow{Trouble: t, Name: s.destinationName(r, t.Destination), Words: s.replyWords(r, t.Code, t.Enhanced), Link: s.peopleLink(r, id, filter, t.Count)}
 	// They are told of many at once: no address belongs there.
 	row.Reply = mailboxes.ReplaceAllString(t.Reply, "…@")
 	row.Mark = strings.TrimSpace(t.Enhanced)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/gating"
@@ -29,10 +31,16 @@ import (
 // a formula.
 func (o *office) town(people int) {
 	o.t.Helper()
+	o.settle(people, "example.org", "mail.example", "nordlys.example")
+}
+
+// settle is town with the domains that the people's addresses are of, in turn.
+func (o *office) settle(people int, domains ...string) {
+	o.t.Helper()
 	err := o.db.Import(o.t.Context(), func(im *postgres.Import) error {
 		_, err := im.Contacts(o.t.Context(), func(yield func(contact.LegacyContact, error) bool) {
 			for i := range people {
-				email := fmt.Sprintf("t%d@%s", i, []string{"example.org", "mail.example", "nordlys.example"}[i%3])
+				email := fmt.Sprintf("t%d@%s", i, domains[i%len(domains)])
 				c := contact.LegacyContact{ID: fmt.Sprint("town", i), Email: email, Address: contact.Address(email), Digest: []byte("town" + email),
 					FirstName: []string{"Søren", "Anna", "=1+1"}[i%3], LastName: fmt.Sprint("Nr", i), Language: []string{"da", "en", ""}[i%3]}
 				if !yield(c, nil) {
@@ -179,6 +187,42 @@ func TestCampaignPagesInABrowser(t *testing.T) {
 	for _, path := range []string{"/", fmt.Sprintf("/campaigns/%d/report", recall), fmt.Sprintf("/campaigns/%d", morning), fmt.Sprintf("/campaigns/%d", running), fmt.Sprintf("/campaigns/%d/report", second), fmt.Sprintf("/campaigns/%d/check", draft),
 		fmt.Sprintf("/campaigns/%d", draft), fmt.Sprintf("/campaigns/%d/people?state=failed", second), fmt.Sprintf("/campaigns/%d/people?reason=withdrawn", draft)} {
 		b.inspect(path)
+	}
+
+	// On a phone a report begins folded, but for the result; it is sorted from the
+	// keyboard, which stays where it was.
+	report := fmt.Sprintf("%s/campaigns/%d/report", b.url, second)
+	b.do(chromedp.EmulateViewport(400, 900), chromedp.Navigate(report), chromedp.WaitReady(chromedp.CSS("main")))
+	b.finds(`document.querySelectorAll("details.fold[open]").length === 1 && document.querySelectorAll("details.fold").length > 4`)
+	b.do(chromedp.Navigate(report+"?all=1#destinations"), chromedp.Reload(), chromedp.WaitReady(chromedp.CSS("main")))
+	b.finds(`document.querySelector("#destinations").open`)
+	b.do(chromedp.Focus(chromedp.CSS("#destinations-failed")), chromedp.KeyEvent("\r"))
+	b.finds(`document.querySelector("#destinations th[aria-sort=descending] a").id === "destinations-failed" && document.activeElement.id === "destinations-failed"`)
+	b.do(chromedp.EmulateViewport(1280, 900))
+
+	// The figures' time is the user's, wherever the browser is.
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Tokyo"})
+		return err
+	}), chromedp.Navigate(fmt.Sprintf("%s/campaigns/%d", b.url, running)), chromedp.WaitReady(chromedp.CSS("#broken")))
+	b.finds(`(() => {
+		const gone = document.createElement("div");
+		gone.dataset.events = "/nothing";
+		listen(gone, 60000);
+		return true;
+	})()`)
+	now := time.Now().UTC()
+	b.finds(fmt.Sprintf(`!document.querySelector("#broken").hidden && /kl\. (%s|%s);/.test(document.querySelector("#broken").textContent)`,
+		templates.Clock("da", now), templates.Clock("da", now.Add(-time.Minute))))
+}
+
+// finds waits until an expression is true in the page.
+func (b *tab) finds(expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/templates"
 )
 
 // moment is a campaign under way as the database knows it at a time.
@@ -19,7 +20,7 @@ type moment struct {
 	Books     campaign.Progress
 	Deferrals []campaign.Trouble
 	Failures  []campaign.Trouble
-	Withdrawn int64
+	campaign.Withdrawals
 	// Departures wait for the recipients' own time.
 	Departures []campaign.Departure
 }
@@ -121,7 +122,7 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 	}
 	if m.Campaign.State.Ended() {
 		a, err := w.store.Account(ctx, id, m.At)
-		m.Books.Report, m.Withdrawn, m.Failures = a.Report, a.Withdrawn, a.Failures[:min(len(a.Failures), mostTrouble)]
+		m.Books.Report, m.Withdrawals, m.Failures = a.Report, a.Withdrawals, a.Failures[:min(len(a.Failures), mostTrouble)]
 		return m, err
 	}
 	if m.Books, err = w.store.Progress(ctx, id, m.At); err != nil {
@@ -131,7 +132,7 @@ func (w *watches) moment(ctx context.Context, id campaign.ID, before *moment) (m
 	if err != nil {
 		return nil, err
 	}
-	m.Withdrawn = withdrawn[id]
+	m.Withdrawals = withdrawn[id]
 	recent := before != nil && m.At.Sub(before.At) < troubleBeat
 	switch {
 	case m.Campaign.Local.IsZero() || m.Books.Pending == 0:
@@ -191,6 +192,7 @@ func (s *site) moment(c campaign.Campaign) (m *moment, ready bool, err error) {
 type news struct {
 	Launched bool              `json:"launched"`
 	Ended    bool              `json:"ended"`
+	At       string            `json:"at"` // of what the figures are, as the reader is told times
 	Parts    map[string]string `json:"parts"`
 }
 
@@ -233,9 +235,14 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// clock writes a time of this day.
+func (s *site) clock(r *http.Request, t time.Time) string {
+	return templates.Clock(s.lang(r), t.In(zoneOf(r)))
+}
+
 // tell writes the parts that have changed since they were told last.
 func (s *site) tell(w http.ResponseWriter, r *http.Request, m *moment, told map[string]string) bool {
-	n := news{Launched: !m.Campaign.Launched.IsZero(), Ended: m.Campaign.State.Ended(), Parts: map[string]string{}}
+	n := news{Launched: !m.Campaign.Launched.IsZero(), Ended: m.Campaign.State.Ended(), At: s.clock(r, m.At), Parts: map[string]string{}}
 	page := s.page(r, "campaigns", "", s.livePage(r, m))
 	for _, part := range liveParts() {
 		var b bytes.Buffer

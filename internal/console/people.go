@@ -22,14 +22,16 @@ import (
 // personRow is a person behind a number.
 type personRow struct {
 	campaign.BookedPerson
-	State, Kind, Reason, Answer string
+	State, Kind, Reason string
+	Words, Answer       string // what the server replied, in words and as it did
 }
 
 type peoplePage struct {
 	ID       campaign.ID
 	Name     string
+	Title    string   // a key: what has become, or will become, of their mail
 	Back     string   // the page with the numbers
-	What     []string // the filter in words
+	What     []string // the rest of the filter in words
 	Rows     []personRow
 	Ledger   bool // they are of the books, with what became of their mail
 	Ready    bool
@@ -50,11 +52,17 @@ func (s *site) people(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	f := bookingFilter(r.URL.Query())
+	f, err := s.bookingFilter(r, c)
+	if s.notCounted(w, r, c, err) {
+		return
+	}
 	query := r.URL.Query()
-	p := peoplePage{ID: c.ID, Name: c.Name, Ledger: !c.Launched.IsZero(), What: s.filterWords(r, f), Contacts: userOf(r).Role.May(staff.Officer)}
+	p := peoplePage{ID: c.ID, Name: c.Name, Ledger: !c.Launched.IsZero(), Title: peopleTitle(c, f), What: s.filterWords(r, f), Contacts: userOf(r).Role.May(staff.Officer)}
 	if who := query.Get("who"); !p.Ledger && slices.Contains([]string{whoAudience, whoOff, whoOn}, who) {
 		p.What = append(p.What, s.text(r, "console.people.who."+who))
+		if who == whoAudience {
+			p.Title = "console.who.all"
+		}
 	}
 	after := query.Get("after")
 	query.Del("after")
@@ -73,53 +81,101 @@ func (s *site) people(w http.ResponseWriter, r *http.Request) {
 		p.First = link("people", "")
 	}
 	list := s.booked
-	p.Back = fmt.Sprintf("/campaigns/%d/report", c.ID)
-	if !p.Ledger {
-		list, p.Back = s.judged, fmt.Sprintf("/campaigns/%d/check", c.ID)
+	if p.Back = numbersOf(c); !p.Ledger {
+		list = s.judged
 	}
 	rows, next, err := list(r, c, f, after)
-	p.Rows = rows
-	switch {
-	case errors.Is(err, errNotCounted):
-		s.redirect(w, r, p.Back)
-		return
-	case err != nil:
-		s.fail(w, r, err)
+	if s.notCounted(w, r, c, err) {
 		return
 	}
+	p.Rows = rows
 	if next != "" {
 		p.Next, p.Further = link("people", next), len(rows) < mostPeople
 	}
 	s.show(w, r, http.StatusOK, "people", "campaigns", "", p)
 }
 
-// errNotCounted says that the gate has not been asked, or long ago.
-var errNotCounted = errors.New("the gate has not been asked")
+// errNotCounted says that the gate has not been asked, or long ago, or that the
+// books are not counted.
+var errNotCounted = errors.New("it has not been counted")
+
+// numbersOf is the page whose numbers the people are behind.
+func numbersOf(c campaign.Campaign) string {
+	if c.Launched.IsZero() {
+		return fmt.Sprintf("/campaigns/%d/check", c.ID)
+	}
+	return fmt.Sprintf("/campaigns/%d/report", c.ID)
+}
+
+// notCounted answers when people cannot be found: it leads to the page that
+// counts them, or tells of the error.
+func (s *site) notCounted(w http.ResponseWriter, r *http.Request, c campaign.Campaign, err error) bool {
+	switch {
+	case errors.Is(err, errNotCounted):
+		s.redirect(w, r, numbersOf(c))
+	case err != nil:
+		s.fail(w, r, err)
+	}
+	return err != nil
+}
+
+// peopleTitle says what has become of the mail to those whom a filter picks, or
+// will before launch.
+func peopleTitle(c campaign.Campaign, f campaign.BookingFilter) string {
+	states := []campaign.DeliveryState{campaign.Pending, campaign.Sending, campaign.Sent, campaign.Deferred, campaign.Failed, campaign.InDoubt, campaign.Cancelled, campaign.Blocked}
+	switch {
+	case c.Launched.IsZero() && !f.Reason.Blocks():
+		return "console.who.will"
+	case c.Launched.IsZero():
+		return "console.who.will_not"
+	case f.Withdrawn:
+		return "console.who.withdrawn"
+	case slices.Contains(states, f.State):
+		return "console.who." + string(f.State)
+	}
+	return "console.who.all"
+}
 
 // bookingFilter reads a filter from an address; what it does not know, it
 // ignores.
-func bookingFilter(q url.Values) (f campaign.BookingFilter) {
+func (s *site) bookingFilter(r *http.Request, c campaign.Campaign) (f campaign.BookingFilter, err error) {
+	q := r.URL.Query()
 	f.State = campaign.DeliveryState(plain(q.Get("state"), 20))
 	f.Reason = gating.Reason(plain(q.Get("reason"), 40))
-	f.Domain = strings.ToLower(plain(q.Get("domain"), 255))
+	f.Destination = strings.ToLower(plain(q.Get("domain"), 255))
 	f.Language = plain(q.Get("language"), 35)
 	if code, err := strconv.Atoi(q.Get("code")); err == nil && code >= 200 && code <= 599 {
 		f.Code = code
 	}
 	f.Withdrawn, f.Lifted = q.Get("withdrawn") != "", q.Get("lifted") != ""
-	return f
+	if f.Destination != everyOther {
+		return f, nil
+	}
+	a, ready, err := s.accountOf(c.ID, c.State, c.Finished, s.Patience)
+	if err == nil && !ready {
+		err = errNotCounted
+	}
+	f.Destination = ""
+	for _, d := range a.Destinations {
+		f.Beyond = append(f.Beyond, d.Name)
+	}
+	return f, err
 }
 
 // filterWords says a filter in words.
 func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []string) {
-	if f.State != "" {
-		words = append(words, s.text(r, "books."+string(f.State)))
-	}
 	if f.Reason != "" && slices.Contains(gating.Reasons(), f.Reason) {
 		words = append(words, s.Templates.ReasonText(s.lang(r), f.Reason))
 	}
-	if f.Domain != "" {
-		words = append(words, f.Domain)
+	switch f.Destination {
+	case "":
+	case "-":
+		words = append(words, s.text(r, "console.report.no_domain"))
+	default:
+		words = append(words, s.destinationName(r, f.Destination))
+	}
+	if len(f.Beyond) > 0 {
+		words = append(words, s.text(r, "console.report.beyond"))
 	}
 	switch f.Language {
 	case "":
@@ -129,10 +185,7 @@ func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []s
 		words = append(words, s.Templates.LanguageName(s.lang(r), f.Language))
 	}
 	if f.Code != 0 {
-		words = append(words, strconv.Itoa(f.Code))
-	}
-	if f.Withdrawn {
-		words = append(words, s.text(r, "console.report.withdrawn"))
+		words = append(words, s.replyWords(r, f.Code, "")+" ("+strconv.Itoa(f.Code)+")")
 	}
 	if f.Lifted {
 		words = append(words, s.text(r, "console.override.by"))
@@ -167,8 +220,13 @@ func (s *site) booked(r *http.Request, c campaign.Campaign, f campaign.BookingFi
 
 func (s *site) personRow(r *http.Request, person campaign.BookedPerson) personRow {
 	row := personRow{BookedPerson: person, State: s.text(r, "books."+string(person.State)), Reason: s.Templates.ReasonText(s.lang(r), person.Reason)}
+	// Who got it no longer "gets it".
+	if past := "console.who.reason." + string(person.Reason); (person.State == campaign.Sent || person.State == campaign.Blocked) && s.text(r, past) != past {
+		row.Reason = s.text(r, past)
+	}
 	row.Kind = map[campaign.DeliveryState]string{campaign.Sent: "good", campaign.Failed: "bad", campaign.Deferred: "warn", campaign.InDoubt: "warn"}[person.State]
 	if person.State == campaign.Failed || person.State == campaign.Deferred || person.State == campaign.InDoubt {
+		row.Words = s.replyWords(r, person.Code, person.Enhanced)
 		row.Answer = strings.TrimSpace(fmt.Sprintf("%d %s %s", person.Code, person.Enhanced, person.Reply))
 		if person.Code == 0 {
 			row.Answer = person.Reply
@@ -252,20 +310,16 @@ func (s *site) peopleCSV(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	f := bookingFilter(r.URL.Query())
+	f, err := s.bookingFilter(r, c)
 	var judged []verdicts
 	ledger := !c.Launched.IsZero()
-	if !ledger {
-		var err error
-		if judged, err = s.judgedGroups(r, c, f); errors.Is(err, errNotCounted) {
-			s.redirect(w, r, fmt.Sprintf("/campaigns/%d/check", c.ID))
-			return
-		} else if err != nil {
-			s.fail(w, r, err)
-			return
-		}
+	if err == nil && !ledger {
+		judged, err = s.judgedGroups(r, c, f)
 	}
-	what := strings.Join([]string{string(f.State), string(f.Reason), f.Domain, f.Language, plain(r.URL.Query().Get("who"), 10)}, " ")
+	if s.notCounted(w, r, c, err) {
+		return
+	}
+	what := strings.Join([]string{string(f.State), string(f.Reason), f.Destination, f.Language, plain(r.URL.Query().Get("who"), 10)}, " ")
 	if err := s.Store.NoteExport(r.Context(), c.ID, actor(r), strings.TrimSpace(what), s.Now()); err != nil {
 		s.fail(w, r, err)
 		return

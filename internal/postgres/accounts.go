@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,6 +38,27 @@ func (db *DB) Account(ctx context.Context, id campaign.ID, now time.Time) (a cam
 // withdrawals.
 func (db *DB) KeptAccounts(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Account, error) {
 	return readKept(ctx, db.pool, ids)
+}
+
+// KeptBooks returns the books alone of the accounts that are kept of some
+// campaigns: a list needs no more.
+func (db *DB) KeptBooks(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Report, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT campaign_id, account - '{Spans,Destinations,Others,Languages,Failures}'::text[] FROM campaign_account WHERE campaign_id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read books: %w", err)
+	}
+	kept := map[campaign.ID]campaign.Report{}
+	var id campaign.ID
+	var a campaign.Account
+	_, err = pgx.ForEachRow(rows, []any{&id, &a}, func() error {
+		kept[id], a = a.Report, campaign.Account{}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read books: %w", err)
+	}
+	return kept, nil
 }
 
 func readKept(ctx context.Context, from asker, ids []campaign.ID) (map[campaign.ID]campaign.Account, error) {
@@ -112,7 +134,7 @@ func readAccount(ctx context.Context, from asker, id campaign.ID) (a campaign.Ac
 	if a.Report, err = readBooks(ctx, from, id); err != nil {
 		return a, err
 	}
-	if a.Hours, err = readHours(ctx, from, id); err != nil {
+	if a.Spans, err = readSpans(ctx, from, id); err != nil {
 		return a, err
 	}
 	if a.Failures, err = readFailures(ctx, from, id, mostFailures); err != nil {
@@ -127,35 +149,89 @@ func readAccount(ctx context.Context, from asker, id campaign.ID) (a campaign.Ac
 	return a, err
 }
 
-// readHours reads when mails were sent or failed.
-func readHours(ctx context.Context, from asker, id campaign.ID) ([]campaign.Hour, error) {
+// readSpans reads when mails were sent or failed.
+func readSpans(ctx context.Context, from asker, id campaign.ID) ([]campaign.Span, error) {
 	rows, err := from.Query(ctx, `
-		SELECT date_trunc('hour', changed_at), count(*) FILTER (WHERE state = 'sent'), count(*) FILTER (WHERE state = 'failed')
-		FROM delivery WHERE campaign_id = $1 AND state IN ('sent', 'failed') GROUP BY 1 ORDER BY 1`, id)
+		SELECT date_bin($2, changed_at, 'epoch'), count(*) FILTER (WHERE state = 'sent'), count(*) FILTER (WHERE state = 'failed')
+		FROM delivery WHERE campaign_id = $1 AND state IN ('sent', 'failed') GROUP BY 1 ORDER BY 1`, id, campaign.SpanLength)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h campaign.Hour, err error) {
-		return h, row.Scan(&h.At, &h.Sent, &h.Failed)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s campaign.Span, err error) {
+		return s, row.Scan(&s.At, &s.Sent, &s.Failed)
 	})
 }
 
-// addWithdrawals adds who has withdrawn by a campaign's mails, hour by hour.
-func (db *DB) addWithdrawals(ctx context.Context, id campaign.ID, a *campaign.Account) error {
+// withdrawals are those who have unsubscribed by the mails of some campaigns, $1:
+// each person of a campaign once, when they first did.
+const withdrawals = `(
+	SELECT campaign_id, contact_id, min(at) AS at, NOT bool_or(all_mails) AS opted_out, bool_or(source = 'complaint') AS complained
+	FROM (
+		SELECT v.campaign_id, v.contact_id, v.at, v.source, true AS all_mails FROM consent_event v
+		WHERE v.campaign_id = ANY ($1) AND v.to_basis = 'withdrawn'
+		UNION ALL
+		SELECT v.campaign_id, v.contact_id, v.at, v.source, false FROM preference_event v JOIN campaign c ON c.id = v.campaign_id AND c.type_id = v.type_id
+		WHERE v.campaign_id = ANY ($1) AND v.to_choice = 'out') v
+	GROUP BY campaign_id, contact_id)`
+
+// Withdrawals counts who has unsubscribed by the mails of each of some campaigns.
+func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]campaign.Withdrawals, error) {
 	rows, err := db.pool.Query(ctx, `
-		SELECT date_trunc('hour', at), count(*) FROM consent_event WHERE campaign_id = $1 AND to_basis = 'withdrawn' GROUP BY 1`, id)
+		SELECT campaign_id, count(*), count(*) FILTER (WHERE opted_out), count(*) FILTER (WHERE complained)
+		FROM `+withdrawals+` w GROUP BY campaign_id`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("count withdrawals: %w", err)
+	}
+	counts := map[campaign.ID]campaign.Withdrawals{}
+	var id campaign.ID
+	var w campaign.Withdrawals
+	_, err = pgx.ForEachRow(rows, []any{&id, &w.Withdrawn, &w.OptedOut, &w.Complained}, func() error {
+		counts[id] = w
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count withdrawals: %w", err)
+	}
+	return counts, nil
+}
+
+// addWithdrawals adds who has unsubscribed by a campaign's mails: when, and of
+// which parts they are.
+func (db *DB) addWithdrawals(ctx context.Context, id campaign.ID, a *campaign.Account) error {
+	counts, err := db.Withdrawals(ctx, []campaign.ID{id})
+	if err != nil {
+		return err
+	}
+	if a.Withdrawals = counts[id]; a.Withdrawn == 0 {
+		return nil
+	}
+	rows, err := db.pool.Query(ctx, `
+		SELECT date_bin($2, w.at, 'epoch'), `+domainOf+`, c.language, count(*)
+		FROM `+withdrawals+` w JOIN contact c ON c.id = w.contact_id GROUP BY 1, 2, 3`, []campaign.ID{id}, campaign.SpanLength)
 	if err != nil {
 		return fmt.Errorf("read the withdrawals of campaign %d: %w", id, err)
 	}
 	var at time.Time
+	var domain, language string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&at, &n}, func() error {
-		a.Withdrawn += n
-		i, found := slices.BinarySearchFunc(a.Hours, at, func(h campaign.Hour, at time.Time) int { return h.At.Compare(at) })
+	providers := campaign.ProviderDomains()
+	_, err = pgx.ForEachRow(rows, []any{&at, &domain, &language, &n}, func() error {
+		i, found := slices.BinarySearchFunc(a.Spans, at, func(s campaign.Span, at time.Time) int { return s.At.Compare(at) })
 		if !found {
-			a.Hours = slices.Insert(a.Hours, i, campaign.Hour{At: at})
+			a.Spans = slices.Insert(a.Spans, i, campaign.Span{At: at})
 		}
-		a.Hours[i].Withdrawn = n
+		a.Spans[i].Withdrawn += n
+		// Whose address or language is another by now may be of a part that had nobody.
+		if part := sliceOf(a.Destinations, cmp.Or(providers[domain], domain)); part != nil {
+			part.Withdrawn += n
+		} else {
+			a.Others.Withdrawn += n
+		}
+		if part := sliceOf(a.Languages, language); part != nil {
+			part.Withdrawn += n
+		} else {
+			a.Languages = append(a.Languages, campaign.Slice{Name: language, Withdrawn: n})
+		}
 		return nil
 	})
 	if err != nil {
@@ -164,10 +240,18 @@ func (db *DB) addWithdrawals(ctx context.Context, id campaign.ID, a *campaign.Ac
 	return nil
 }
 
-// mostDomains is how many destination domains an account tells apart.
-const mostDomains = 12
+func sliceOf(parts []campaign.Slice, name string) *campaign.Slice {
+	i := slices.IndexFunc(parts, func(s campaign.Slice) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &parts[i]
+}
 
-// readParts reads the books by destination domain and language.
+// mostDestinations is how many destinations an account tells apart.
+const mostDestinations = 200
+
+// readParts reads the books by destination and language.
 func readParts(ctx context.Context, from asker, id campaign.ID, a *campaign.Account) error {
 	rows, err := from.Query(ctx, `
 		SELECT grouping(domain), coalesce(domain, language, ''), sum(n), sum(n) FILTER (WHERE state = 'sent'), sum(n) FILTER (WHERE state = 'failed'),
@@ -176,26 +260,48 @@ func readParts(ctx context.Context, from asker, id campaign.ID, a *campaign.Acco
 		FROM (
 			SELECT `+domainOf+` AS domain, c.language, d.state, count(*) AS n
 			FROM delivery d JOIN contact c ON c.id = d.contact_id WHERE d.campaign_id = $1 GROUP BY 1, 2, 3) part
-		GROUP BY GROUPING SETS ((domain), (language)) ORDER BY 1, 3 DESC, 2`, id)
+		GROUP BY GROUPING SETS ((domain), (language))`, id)
 	if err != nil {
 		return err
 	}
 	var byLanguage int
 	var s campaign.Slice
 	var sent, failed, open, doubt, cancelled, blocked *int64
+	providers := campaign.ProviderDomains()
+	ofProvider := map[string]campaign.Slice{}
 	_, err = pgx.ForEachRow(rows, []any{&byLanguage, &s.Name, &s.All, &sent, &failed, &open, &doubt, &cancelled, &blocked}, func() error {
 		s.Sent, s.Failed, s.Open, s.InDoubt, s.Cancelled, s.Blocked = orNone(sent), orNone(failed), orNone(open), orNone(doubt), orNone(cancelled), orNone(blocked)
+		provider := providers[s.Name]
 		switch {
 		case byLanguage == 1:
 			a.Languages = append(a.Languages, s)
-		case len(a.Domains) < mostDomains:
-			a.Domains = append(a.Domains, s)
+		case provider != "":
+			sum := ofProvider[provider]
+			sum.Add(s)
+			ofProvider[provider] = sum
 		default:
-			a.Others.Add(s)
+			a.Destinations = append(a.Destinations, s)
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for name, sum := range ofProvider {
+		sum.Name = name
+		a.Destinations = append(a.Destinations, sum)
+	}
+	largest := func(x, y campaign.Slice) int { return cmp.Or(cmp.Compare(y.All, x.All), cmp.Compare(x.Name, y.Name)) }
+	slices.SortFunc(a.Languages, largest)
+	slices.SortFunc(a.Destinations, largest)
+	for len(a.Destinations) > mostDestinations {
+		last := len(a.Destinations) - 1
+		a.Others.Add(a.Destinations[last])
+		a.OtherCount++
+		a.Destinations = a.Destinations[:last]
+	}
+	a.Destinations = slices.Clip(a.Destinations)
+	return nil
 }
 
 func orNone(n *int64) int64 {

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -57,18 +58,17 @@ func TestAccountIsWhatTheLedgerSays(t *testing.T) {
 			t.Errorf("ended %v: made-up books %+v", ended, want)
 		}
 		var domains, languages campaign.Slice
-		for _, d := range a.Domains {
+		for _, d := range append(a.Destinations, a.Others) {
 			domains.Add(d)
 		}
-		domains.Add(a.Others)
 		for _, l := range a.Languages {
 			languages.Add(l)
 		}
 		var sent, failed, withdrawn, refused int64
-		for i, h := range a.Hours {
+		for i, h := range a.Spans {
 			sent, failed, withdrawn = sent+h.Sent, failed+h.Failed, withdrawn+h.Withdrawn
-			if i > 0 && !h.At.After(a.Hours[i-1].At) {
-				t.Errorf("hour %v comes after %v", h.At, a.Hours[i-1].At)
+			if i > 0 && !h.At.After(a.Spans[i-1].At) {
+				t.Errorf("span %v comes after %v", h.At, a.Spans[i-1].At)
 			}
 		}
 		for _, f := range a.Failures {
@@ -76,7 +76,8 @@ func TestAccountIsWhatTheLedgerSays(t *testing.T) {
 		}
 		for name, n := range map[string][2]int64{
 			"people by domain": {domains.All, want.Audience}, "people by language": {languages.All, want.Audience}, "sent by language": {languages.Sent, want.Sent},
-			"sent by hour": {sent, want.Sent}, "failed by hour": {failed, want.Failed}, "failed by reply": {refused, want.Failed}, "withdrawn by hour": {withdrawn, a.Withdrawn},
+			"sent over time": {sent, want.Sent}, "failed over time": {failed, want.Failed}, "failed by reply": {refused, want.Failed}, "withdrawn over time": {withdrawn, a.Withdrawn},
+			"withdrawn by domain": {domains.Withdrawn, a.Withdrawn}, "withdrawn by language": {languages.Withdrawn, a.Withdrawn}, "failed by domain": {domains.Failed, want.Failed},
 		} {
 			if n[0] != n[1] {
 				t.Errorf("ended %v: %s: %d, want %d", ended, name, n[0], n[1])
@@ -92,6 +93,137 @@ func TestAccountIsWhatTheLedgerSays(t *testing.T) {
 			t.Errorf("ended %v: asked again:\n%s", ended, diff)
 		}
 	}
+}
+
+func TestDestinationsOfAnAccount(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	list := []person{{email: "a@hotmail.com"}, {email: "b@live.dk"}, {email: "c@outlook.com"}, {email: "d@gmail.com"}, {email: "e@googlemail.com"}, {email: "no address"}, {email: "nor this"}}
+	const single = 205
+	for i := range single {
+		list = append(list, person{email: fmt.Sprintf("p@d%03d.example", i)})
+	}
+	people(t, db, list...)
+	id := sampled(t, db, int64(len(list)), true)
+	a := account(t, db, id)
+	first := a.Destinations[:4]
+	for i, want := range []campaign.Slice{{Name: "outlook", All: 3}, {Name: "", All: 2}, {Name: "gmail", All: 2}, {Name: "d000.example", All: 1}} {
+		if first[i].Name != want.Name || first[i].All != want.All {
+			t.Errorf("destination %d is %+v, want %+v", i, first[i], want)
+		}
+	}
+	if a.OtherCount != single+3-200 || a.Others.All != a.OtherCount {
+		t.Errorf("%d others with %d people", a.OtherCount, a.Others.All)
+	}
+	var beyond []string
+	for _, d := range a.Destinations {
+		beyond = append(beyond, d.Name)
+	}
+	for name, test := range map[string]struct {
+		filter campaign.BookingFilter
+		want   int64
+	}{
+		"outlook": {campaign.BookingFilter{Destination: "outlook"}, 3}, "a domain of it": {campaign.BookingFilter{Destination: "live.dk"}, 1},
+		"no address": {campaign.BookingFilter{Destination: "-"}, 2}, "others": {campaign.BookingFilter{Beyond: beyond}, a.Others.All},
+		"beyond those without an address": {campaign.BookingFilter{Beyond: []string{"", "gmail"}}, int64(len(list)) - 4},
+	} {
+		var got int64
+		for _, err := range db.BookedPeople(t.Context(), id, test.filter) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got++
+		}
+		if got != test.want {
+			t.Errorf("%s: %d people, want %d", name, got, test.want)
+		}
+	}
+}
+
+// Who unsubscribes by a campaign's mail leaves its type, where it has one: that is
+// an unsubscribe, too, and each person counts once.
+func TestWithdrawalsCountPeople(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	people(t, db, crowd(10)...)
+	for _, key := range []string{"news", "offers"} {
+		if err := db.CreateType(t.Context(), contact.NewType{Key: key, Names: map[string]string{"en": key}}, "test", noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCampaign(t, db, "news")
+	launch(t, db, c.ID)
+	off, on := false, true
+	for _, choice := range []contact.Choices{
+		{Contact: 1, Types: map[gating.TypeID]gating.Preference{1: gating.PreferenceOut, 2: gating.PreferenceOut}},
+		{Contact: 2, Emarketing: &off},
+		{Contact: 2, Emarketing: &on},
+		{Contact: 2, Emarketing: &off},
+		{Contact: 3, Types: map[gating.TypeID]gating.Preference{1: gating.PreferenceOut}},
+		{Contact: 3, Emarketing: &off},
+		{Contact: 4, Types: map[gating.TypeID]gating.Preference{2: gating.PreferenceOut}},
+	} {
+		choice.Source, choice.Campaign, choice.At, choice.Wording = gating.SourceManagePage, int64(c.ID), noon, "w"
+		if _, err := db.Choose(t.Context(), choice); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts, err := db.Withdrawals(t.Context(), []campaign.ID{c.ID})
+	if want := (campaign.Withdrawals{Withdrawn: 3, OptedOut: 1}); err != nil || counts[c.ID] != want {
+		t.Errorf("the withdrawals are %+v, %v; want %+v", counts[c.ID], err, want)
+	}
+	if a := account(t, db, c.ID); a.Withdrawals != counts[c.ID] {
+		t.Errorf("the account's are %+v", a.Withdrawals)
+	}
+}
+
+// The rate is that of the time since sending began or went on.
+func TestRateSinceThePause(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	people(t, db, crowd(40)...)
+	id := newCampaign(t, db, "").ID
+	launch(t, db, id)
+	worker, err := db.StartWorker(t.Context(), "test", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(most int, at time.Time) {
+		t.Helper()
+		_, claimed, err := db.Claim(t.Context(), campaign.ClaimRequest{Worker: worker, Campaign: id, Batch: 1, Limit: most, Now: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var outcomes []campaign.Outcome
+		for _, c := range claimed {
+			outcomes = append(outcomes, campaign.Outcome{Worker: worker, Campaign: id, Batch: 1, Contact: c.ID, State: campaign.Sent, At: at,
+				Verdict: gating.Verdict{Send: true, Reason: gating.PrivacyOff}, Code: 250})
+		}
+		if err := db.Record(t.Context(), outcomes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rate := func(now time.Time, want float64) {
+		t.Helper()
+		if p, err := db.Progress(t.Context(), id, now); err != nil || p.Rate != want {
+			t.Errorf("the rate is %v, %v; want %v", p.Rate, err, want)
+		}
+	}
+	now := time.Now().Truncate(time.Second)
+	rate(now, 0)
+	send(12, now.Add(-4*time.Second))
+	rate(now, 3) // though it began only now
+	rate(now.Add(time.Minute), 0)
+	if err := db.Pause(t.Context(), id, "lunch"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Resume(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	rate(now, 0)
+	resumed := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	send(10, resumed)
+	rate(resumed.Add(5*time.Second), 2)
 }
 
 func TestKeptAccountGoesWhenTheLedgerChanges(t *testing.T) {
@@ -118,7 +250,7 @@ func TestKeptAccountGoesWhenTheLedgerChanges(t *testing.T) {
 		break
 	}
 	later := account(t, db, id)
-	if later.Withdrawn != before.Withdrawn+1 || later.Hours[len(later.Hours)-1].Withdrawn != 1 || !isKept(t, db, id) {
+	if later.Withdrawn != before.Withdrawn+1 || later.Spans[len(later.Spans)-1].Withdrawn != 1 || !isKept(t, db, id) {
 		t.Errorf("a withdrawal long after the end: %+v after %+v", later, before)
 	}
 
@@ -209,7 +341,7 @@ func TestPagesOfTheBooksHoldEverybodyOnce(t *testing.T) {
 		{filter: campaign.BookingFilter{State: campaign.Failed, Code: 599}, nobody: true, patient: true},
 		{filter: campaign.BookingFilter{Language: "is"}},
 		{filter: campaign.BookingFilter{Language: "-"}, nobody: true},
-		{filter: campaign.BookingFilter{Domain: "example.org"}, walks: true},
+		{filter: campaign.BookingFilter{Destination: "example.org"}, walks: true},
 		{filter: campaign.BookingFilter{Withdrawn: true}},
 	} {
 		var want, got []contact.ID

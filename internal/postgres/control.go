@@ -83,7 +83,8 @@ func (db *DB) Pause(ctx context.Context, id campaign.ID, reason string) error {
 
 // Resume lets a paused campaign go on. Its bells are due at once.
 func (db *DB) Resume(ctx context.Context, id campaign.ID) error {
-	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = '', planning_at = 'epoch'`, `'paused'`)
+	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = '', planning_at = 'epoch',
+		resumed_at = now()`, `'paused'`)
 	if err != nil {
 		return err
 	}

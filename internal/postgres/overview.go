@@ -26,8 +26,9 @@ func (db *DB) ListCampaigns(ctx context.Context, f campaign.ListFilter) ([]campa
 		SELECT c.id, c.name, c.state, coalesce(t.key, ''), c.pause_reason, c.audience,
 			c.created_at, c.scheduled_at, c.launched_at, c.planned_at, c.finished_at, c.local_time, c.local_zone
 		FROM campaign c LEFT JOIN subscription_type t ON t.id = c.type_id
-		WHERE ($1::text[] = '{}' OR c.state = ANY ($1)) AND c.name ILIKE $2 ORDER BY c.id DESC LIMIT $3 OFFSET $4`,
-		states, "%"+escapeLike(f.Name)+"%", f.Limit, f.Offset)
+		WHERE ($1::text[] = '{}' OR c.state = ANY ($1)) AND c.name ILIKE $2 AND ($5::timestamptz IS NULL OR c.launched_at < $5)
+		ORDER BY c.id DESC LIMIT $3 OFFSET $4`,
+		states, "%"+escapeLike(f.Name)+"%", f.Limit, f.Offset, noneIfZero(f.Before))
 	if err != nil {
 		return nil, fmt.Errorf("list campaigns: %w", err)
 	}
@@ -49,6 +50,13 @@ func orZero(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return *t
+}
+
+func noneIfZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // escapeLike makes text stand for itself in a LIKE pattern.
@@ -80,12 +88,13 @@ func (db *DB) CountCampaigns(ctx context.Context) (map[campaign.State]int64, err
 func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p campaign.Progress, err error) {
 	p.Report = campaign.Report{Campaign: id, Blocked: map[gating.Reason]int64{}}
 	rows, err := db.pool.Query(ctx, `
-		SELECT c.audience, coalesce(d.state, ''), coalesce(d.reason, ''), coalesce(d.n, 0), coalesce(d.recent, 0),
+		SELECT c.audience, coalesce(d.state, ''), coalesce(d.reason, ''), coalesce(d.n, 0), coalesce(d.recent, 0), d.first,
 			(SELECT count(*) FROM worker w WHERE w.lease_until > $3)
 		FROM campaign c LEFT JOIN (
 			SELECT state, CASE WHEN state = 'blocked' THEN reason ELSE '' END AS reason, count(*) AS n,
-				count(*) FILTER (WHERE state = 'sent' AND changed_at > $2) AS recent
-			FROM delivery WHERE campaign_id = $1 GROUP BY 1, 2) d ON true
+				count(*) FILTER (WHERE state = 'sent' AND changed_at > since) AS recent,
+				min(changed_at) FILTER (WHERE state = 'sent' AND changed_at > since) AS first
+			FROM delivery, (SELECT greatest($2::timestamptz, (SELECT resumed_at FROM campaign WHERE id = $1)) AS since) s WHERE campaign_id = $1 GROUP BY 1, 2) d ON true
 		WHERE c.id = $1`, id, now.Add(-campaign.RecentWindow), now)
 	if err != nil {
 		return p, fmt.Errorf("read the progress of campaign %d: %w", id, err)
@@ -93,8 +102,11 @@ func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p ca
 	var state campaign.DeliveryState
 	var reason gating.Reason
 	var n, recent int64
-	_, err = pgx.ForEachRow(rows, []any{&p.Audience, &state, &reason, &n, &recent, &p.Workers}, func() error {
-		p.Recent += recent
+	var first *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&p.Audience, &state, &reason, &n, &recent, &first, &p.Workers}, func() error {
+		if recent > 0 {
+			p.Rate = campaign.RateOf(recent, orZero(first), now)
+		}
 		if state == "" {
 			return nil // nobody is planned yet
 		}
@@ -125,14 +137,19 @@ func (db *DB) Departures(ctx context.Context, id campaign.ID, now time.Time) ([]
 	return list, nil
 }
 
-// Deferrals returns where a campaign's mails have to wait: by destination
-// domain, the most first.
+// Deferrals returns where a campaign's mails have to wait: by
+// destination, the most first.
 func (db *DB) Deferrals(ctx context.Context, id campaign.ID, most int) ([]campaign.Trouble, error) {
+	var domains, names []string
+	for domain, name := range campaign.ProviderDomains() {
+		domains, names = append(domains, domain), append(names, name)
+	}
 	return readTroubles(ctx, db.pool, `
-		SELECT `+domainOf+`, coalesce((array_agg(d.code ORDER BY d.changed_at DESC))[1], 0), coalesce((array_agg(d.enhanced ORDER BY d.changed_at DESC))[1], ''),
+		SELECT coalesce(p.name, `+domainOf+`), coalesce((array_agg(d.code ORDER BY d.changed_at DESC))[1], 0), coalesce((array_agg(d.enhanced ORDER BY d.changed_at DESC))[1], ''),
 			coalesce((array_agg(d.reply ORDER BY d.changed_at DESC))[1], ''), count(*), min(d.next_attempt_at)
 		FROM delivery d JOIN contact c ON c.id = d.contact_id
-		WHERE d.campaign_id = $1 AND d.state = 'deferred' GROUP BY 1 ORDER BY 5 DESC, 1 LIMIT $2`, id, most)
+			LEFT JOIN unnest($3::text[], $4::text[]) AS p(domain, name) ON p.domain = `+domainOf+`
+		WHERE d.campaign_id = $1 AND d.state = 'deferred' GROUP BY 1 ORDER BY 5 DESC, 1 LIMIT $2`, id, most, domains, names)
 }
 
 // Failures returns why a campaign's mails failed: by reply code, the newest
@@ -154,32 +171,12 @@ func readTroubles(ctx context.Context, from asker, query string, args ...any) ([
 		return nil, fmt.Errorf("read what went wrong: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t campaign.Trouble, err error) {
-		return t, row.Scan(&t.Domain, &t.Code, &t.Enhanced, &t.Reply, &t.Count, &t.At)
+		return t, row.Scan(&t.Destination, &t.Code, &t.Enhanced, &t.Reply, &t.Count, &t.At)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read what went wrong: %w", err)
 	}
 	return list, nil
-}
-
-// Withdrawals counts the withdrawals by mails of each of some campaigns.
-func (db *DB) Withdrawals(ctx context.Context, ids []campaign.ID) (map[campaign.ID]int64, error) {
-	rows, err := db.pool.Query(ctx, `
-		SELECT campaign_id, count(*) FROM consent_event WHERE campaign_id = ANY ($1) AND to_basis = 'withdrawn' GROUP BY 1`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("count withdrawals: %w", err)
-	}
-	counts := map[campaign.ID]int64{}
-	var id campaign.ID
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
-		counts[id] = n
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count withdrawals: %w", err)
-	}
-	return counts, nil
 }
 
 // booking is a look for people in a campaign's books.
@@ -202,8 +199,19 @@ func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingF
 	if f.Code != 0 {
 		b.add(&b.rows, "d.code = $", f.Code)
 	}
-	if f.Domain != "" {
-		b.addPeople(ctx, db, "c.address IS NOT NULL AND split_part(c.address, '@', 2) = $", f.Domain)
+	switch f.Destination {
+	case "":
+	case "-":
+		b.add(&b.who, "("+domainOf+" = '') = $", true)
+	default:
+		b.addPeople(ctx, db, "c.address IS NOT NULL AND split_part(c.address, '@', 2) = ANY ($)", campaign.DomainsOf(f.Destination))
+	}
+	if len(f.Beyond) > 0 {
+		var beyond []string
+		for _, destination := range f.Beyond {
+			beyond = append(beyond, campaign.DomainsOf(destination)...)
+		}
+		b.add(&b.who, domainOf+" <> ALL ($)", beyond)
 	}
 	switch f.Language {
 	case "":
@@ -214,7 +222,7 @@ func (db *DB) bookingOf(ctx context.Context, id campaign.ID, f campaign.BookingF
 	}
 	if f.Withdrawn {
 		b.few = true
-		b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT v.contact_id FROM consent_event v WHERE v.campaign_id = $ AND v.to_basis = 'withdrawn'))", id)
+		b.add(&b.rows, "d.contact_id = ANY (ARRAY(SELECT w.contact_id FROM "+strings.ReplaceAll(withdrawals, "$1", "$")+" w))", []campaign.ID{id})
 	}
 	if f.Lifted {
 		b.rows += " AND d.lifted IS NOT NULL"

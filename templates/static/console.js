@@ -14,8 +14,7 @@ const listen = (section, wait) => {
   };
   events.onerror = () => {
     if (broken.hidden) {
-      const time = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" }).format(new Date());
-      broken.textContent = broken.dataset.text.replace("%s", time);
+      broken.textContent = broken.dataset.text.replace("%s", broken.dataset.at);
       broken.hidden = false;
     }
     if (events.readyState !== EventSource.CLOSED) return; // the browser tries again itself
@@ -28,6 +27,7 @@ const listen = (section, wait) => {
   };
   events.onmessage = (message) => {
     const news = JSON.parse(message.data);
+    broken.dataset.at = news.at;
     for (const [id, html] of Object.entries(news.parts)) {
       const part = document.getElementById(id);
       if (part && part.innerHTML.trim() !== html.trim()) part.innerHTML = html;
@@ -39,6 +39,26 @@ const listen = (section, wait) => {
   };
 };
 for (const section of document.querySelectorAll("[data-events]")) listen(section, 1000);
+
+// On a phone a report begins with its sections folded. What is printed is whole.
+const fold = (within) => {
+  if (!window.matchMedia("(max-width: 45rem)").matches) return;
+  for (const section of within.querySelectorAll("details.fold:not([data-stays])")) {
+    if ("#" + section.id !== location.hash) section.open = false;
+  }
+};
+fold(document);
+window.addEventListener("beforeprint", () => {
+  for (const section of document.querySelectorAll("details.fold")) section.open = true;
+});
+for (const button of document.querySelectorAll("[data-prints]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+// A report that was waited for begins so, too.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "report") fold(document);
+});
 
 // Where one is shows, also where the ways are wider than the screen.
 const showWhere = () => {
