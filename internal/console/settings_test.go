@@ -193,6 +193,12 @@ func TestPrivacyIsAskedAboutFirst(t *testing.T) {
 	if err := o.db.Schedule(t.Context(), o.id, noon, campaign.Override{}); err != nil {
 		t.Fatal(err)
 	}
+	if page := b.do("GET", "/settings/rules/emarketing-privacy", nil).Body.String(); !strings.Contains(page, ">See what it changes</button>") || strings.Contains(page, ">Save</button>") {
+		t.Errorf("the form promises to save at once: %s", page)
+	}
+	if page := o.as(staff.Officer).do("GET", "/settings/rules/emarketing-privacy", nil).Body.String(); !strings.Contains(page, `href="/settings/privacy/effect?to=on"`) {
+		t.Errorf("an officer cannot see what it would change: %s", page)
+	}
 	if w := b.do("POST", "/settings/rules/emarketing-privacy", url.Values{"value": {"on"}}); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/settings/privacy/effect?to=on") {
 		t.Errorf("switching answers %d: %s", w.Code, w.Body)
 	}
@@ -202,7 +208,7 @@ func TestPrivacyIsAskedAboutFirst(t *testing.T) {
 	check := func(state string) {
 		t.Helper()
 		effect := b.do("GET", "/settings/privacy/effect?to=on", nil).Body.String()
-		if !strings.Contains(effect, "2 people who would be mailed now would be kept back.") || !strings.Contains(effect, o.words.ReasonText("en", gating.NoConsent)+": 2") {
+		if !strings.Contains(effect, "2 mails that are still to be sent would be held back.") || !strings.Contains(effect, "2 contacts can get marketing mails today but have no consent") || !strings.Contains(effect, o.words.ReasonText("en", gating.NoConsent)+": 2") {
 			t.Errorf("while it is %s: %s", state, effect)
 		}
 	}
@@ -1011,7 +1017,7 @@ func TestSettingsInABrowser(t *testing.T) {
 	// Asking about privacy counts by itself.
 	b.do(chromedp.Navigate(b.url+"/settings/rules/emarketing-privacy"), chromedp.Click(chromedp.CSS(`input[value=on]`)), chromedp.Click(chromedp.CSS("button.main")),
 		chromedp.WaitVisible(chromedp.CSS(`[hx-get] table`)))
-	b.says("2 people who would be mailed now would be kept back.")
+	b.says("2 mails that are still to be sent would be held back.")
 	// A test that a worker has done shows without a reload.
 	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy`)))
 	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, time.Now())
