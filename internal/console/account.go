@@ -79,13 +79,13 @@ func (s *site) browserName(r *http.Request, agent string) string {
 
 func (s *site) changePassword(w http.ResponseWriter, r *http.Request) {
 	user := userOf(r)
-	allowed, err := s.mayTry(r, user.Email)
+	wait, err := s.mayTry(r, user.Email)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if !allowed {
-		s.showAccount(w, r, http.StatusTooManyRequests, s.text(r, "console.slow"))
+	if wait > 0 {
+		s.showAccount(w, r, http.StatusTooManyRequests, s.slow(r, wait))
 		return
 	}
 	kept, err := s.Store.UserByEmail(r.Context(), user.Email)

@@ -60,6 +60,17 @@ if (here.searchParams.has("done")) {
 // A new user is told times as where the browser is.
 for (const zone of document.querySelectorAll("[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+// A button with data-copies copies what the field of that id holds, and says so.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copies);
+  field.select();
+  // Without https a page may not write to the clipboard by itself.
+  const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+  if (copied || document.execCommand("copy")) button.textContent = button.dataset.copied;
+});
+
 // Dialogs: a button with data-opens shows the dialog of that id; data-closes
 // closes the one around it. A menu closes when one looks elsewhere.
 document.addEventListener("click", (event) => {
