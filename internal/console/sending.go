@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -384,9 +385,20 @@ func (s *site) domains(w http.ResponseWriter, r *http.Request) {
 
 type domainPage struct {
 	Name    string
-	Records []senderdomain.Record
+	Records []domainRecord
 	Signed  bool
+	Asked   bool   // all of it could be asked
+	Lacks   int    // records that are missing or wrong
+	Letter  string // to whoever keeps the DNS; "" when there is nothing to do
 }
+
+type domainRecord struct {
+	senderdomain.Record
+	Field string // the id of its fields
+}
+
+// Publish reports whether there is something to publish.
+func (r domainRecord) Publish() bool { return r.Want != "" && !r.State.Done() }
 
 // domain asks the DNS about a domain and says what to publish.
 func (s *site) domain(w http.ResponseWriter, r *http.Request) {
@@ -400,8 +412,35 @@ func (s *site) domain(w http.ResponseWriter, r *http.Request) {
 		s.gone(w, r)
 		return
 	}
-	p := domainPage{Name: list[at].Name, Records: s.checkDomain(r.Context(), list[at]), Signed: len(list[at].Keys) > 0}
+	p := domainPage{Name: list[at].Name, Signed: len(list[at].Keys) > 0, Asked: true}
+	for i, record := range s.checkDomain(r.Context(), list[at]) {
+		p.Records = append(p.Records, domainRecord{record, fmt.Sprint("record-", i+1)})
+		p.Asked = p.Asked && record.State != senderdomain.Unknown
+		if !record.State.Done() {
+			p.Lacks++
+		}
+	}
+	p.Letter = s.dnsLetter(r, p)
 	s.show(w, r, http.StatusOK, "domain", "settings", "", p)
+}
+
+// dnsLetter asks whoever keeps the DNS of a domain for what it lacks.
+func (s *site) dnsLetter(r *http.Request, p domainPage) string {
+	var asks []string
+	for _, record := range p.Records {
+		if !record.Publish() {
+			continue
+		}
+		key, found := "console.dns.letter.add", ""
+		if len(record.Found) > 0 {
+			key, found = "console.dns.letter.change", strings.Join(record.Found, "\n  ")
+		}
+		asks = append(asks, fmt.Sprintf("%d. ", len(asks)+1)+s.text(r, key, record.Name, record.Want, found))
+	}
+	if len(asks) == 0 {
+		return ""
+	}
+	return s.text(r, "console.dns.letter.hello", p.Name) + "\n\n" + strings.Join(asks, "\n\n") + "\n\n" + s.text(r, "console.dns.letter.bye")
 }
 
 // checkDomain asks about all records at once.

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"html"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -694,6 +695,20 @@ func TestRelaysAndDomains(t *testing.T) {
 	}
 	if !strings.Contains(page, "p=AAAA") || !strings.Contains(page, "v=spf1 a:mail.example ~all") {
 		t.Error("the page does not say what to publish")
+	}
+	// Each record can be copied whole, and one message asks for all of them.
+	for _, want := range []string{"2 records are missing or must be changed:", `id="record-2-name" readonly rows="1">j1._domainkey.jatak.example<`, "then write only j1._domainkey<",
+		`data-copies="record-2-value"`, "please change the DNS of jatak.example as follows:", "   Value now: v=spf1 +all\n   New value: v=spf1 a:mail.example ~all", "2. Add a TXT record.\n   Name: j1._domainkey.jatak.example\n   Value: v=DKIM1; k=rsa; p=AAAA"} {
+		if !strings.Contains(html.UnescapeString(page), want) {
+			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+	// Without a key there is no name to publish it at.
+	if err := o.db.Set(t.Context(), contact.SettingSenderAddress, "news@plain.example", "test", noon); err != nil {
+		t.Fatal(err)
+	}
+	if page := b.do("GET", "/settings/domains/plain.example", nil).Body.String(); strings.Contains(page, "_domainkey") || !strings.Contains(page, "jatak dkim keygen plain.example jatak1") {
+		t.Errorf("the page of a domain without a key: %s", page)
 	}
 	page = b.do("GET", "/settings/domains/narrow.example", nil).Body.String()
 	for _, want := range []string{o.words.Text("en", "console.dns.state.uncovered"), "mail.example (192.0.2.7)", "<code>a:mail.example</code>", "v=spf1 a:mail.example include:provider.example -all"} {
