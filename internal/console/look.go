@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,8 +26,6 @@ func (s *site) lookRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/look", role: staff.Viewer, handle: s.look},
 		{pattern: "POST /settings/look", role: staff.Administrator, handle: s.setLook, kept: true, body: brand.MaxLogo + 64<<10},
-		{pattern: "GET /settings/look/words", role: staff.Viewer, handle: s.lookWords},
-		{pattern: "POST /settings/look/words", role: staff.Administrator, handle: s.setLookWords, kept: true},
 		{pattern: "GET /settings/look/preview", role: staff.Viewer, handle: s.lookPreview},
 		{pattern: "GET /settings/look/preview/{colour}/static/{name}", role: staff.Viewer, handle: s.lookAsset},
 	}
@@ -143,104 +140,6 @@ func lookProblem(b brand.Brand) string {
 		return "console.look.alt.wrong"
 	}
 	return ""
-}
-
-type lookWordsPage struct {
-	Language  string
-	Languages []choice
-	Query     string
-	Lines     []lookWord
-	More      bool
-	May       bool
-}
-
-type lookWord struct {
-	Key, Text, Ours string
-	Own             bool
-}
-
-// mostLookWords is how many texts are shown at once.
-const mostLookWords = 40
-
-func (s *site) lookWords(w http.ResponseWriter, r *http.Request) {
-	s.showLookWords(w, r, http.StatusOK, "", r.URL.Query().Get("lang"), r.URL.Query().Get("q"))
-}
-
-func (s *site) showLookWords(w http.ResponseWriter, r *http.Request, status int, problem, lang, query string) {
-	b, err := s.Store.Brand(r.Context())
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	if !slices.Contains(s.Templates.Languages(), lang) {
-		lang = s.lang(r)
-	}
-	if !plainLine(query, 100) {
-		query = ""
-	}
-	p := lookWordsPage{Language: lang, Query: query, May: userOf(r).Role.May(staff.Administrator)}
-	for _, l := range s.languages() {
-		text := l.Name
-		if len(b.Words[l.Code]) > 0 {
-			text += " ✓"
-		}
-		p.Languages = append(p.Languages, choice{l.Code, text, l.Code == lang})
-	}
-	for _, key := range s.Templates.Keys(lang) {
-		line := lookWord{Key: key, Ours: s.Templates.Text(lang, key)}
-		line.Text, line.Own = b.Words[lang][key]
-		if !line.Own {
-			line.Text = line.Ours
-		}
-		if query != "" && !strings.Contains(strings.ToLower(line.Text+" "+key), strings.ToLower(query)) || query == "" && !line.Own && !startWord(key) {
-			continue
-		}
-		if len(p.Lines) == mostLookWords {
-			p.More = true
-			break
-		}
-		p.Lines = append(p.Lines, line)
-	}
-	s.show(w, r, status, "lookwords", "settings", problem, p)
-}
-
-// startWord reports whether a text is shown before anybody searches: those of the
-// page that recipients manage their subscriptions on.
-func startWord(key string) bool { return strings.HasPrefix(key, "manage.") }
-
-// setLookWords keeps a text of the tenant's own; without one it is ours again.
-func (s *site) setLookWords(w http.ResponseWriter, r *http.Request) {
-	lang, key, text, query := r.PostFormValue("lang"), r.PostFormValue("key"), strings.TrimSpace(r.PostFormValue("text")), r.PostFormValue("q")
-	b, err := s.Store.Brand(r.Context())
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	words := map[string]map[string]string{}
-	for l, texts := range b.Words {
-		words[l] = texts
-	}
-	own := map[string]string{}
-	for k, t := range words[lang] {
-		own[k] = t
-	}
-	delete(own, key)
-	if r.PostFormValue("ours") == "" && text != s.Templates.Text(lang, key) {
-		own[key] = text
-	}
-	words[lang] = own
-	b.Words = words
-	if _, err := s.Templates.Branded(b); err != nil {
-		s.Log.Info("a text was not taken", "error", err)
-		s.showLookWords(w, r, http.StatusBadRequest, s.text(r, "console.look.words.wrong", key), lang, query)
-		return
-	}
-	if err := s.Store.SetBrand(r.Context(), b, "word "+lang+" "+key, actor(r), s.Now()); err != nil {
-		s.Log.Info("a text was not kept", "error", err)
-		s.showLookWords(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), lang, query)
-		return
-	}
-	s.redirect(w, r, "/settings/look/words?"+url.Values{"lang": {lang}, "q": {query}, "done": {"saved"}}.Encode())
 }
 
 // branded is the set of the recipients' pages in the look that is kept, with a

@@ -535,7 +535,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /settings/limits":                            {"/settings/limits", url.Values{"kind": {"destination"}, "name": {"outlook"}, "pace": {"20/s"}}, "limit set destination outlook"},
 		"POST /settings/limits/remove":                     {"/settings/limits/remove", url.Values{"kind": {"destination"}, "name": {"outlook"}}, "limit remove destination outlook"},
 		"POST /settings/look":                              {"/settings/look", url.Values{"colour": {"#123456"}}, "brand look"},
-		"POST /settings/look/words":                        {"/settings/look/words", url.Values{"lang": {"en"}, "key": {"manage.title"}, "text": {"Mine"}}, "brand word en manage.title"},
+		"POST /settings/look/words":                        {"/settings/look/words", url.Values{"lang": {"en"}, "version": {"1"}, "text.manage.title": {"Mine"}}, "brand word en manage.title"},
 		"POST /settings/users":                             {"/settings/users", url.Values{"email": {"a@jatak.example"}, "role": {"viewer"}}, "user invite"},
 		"POST /settings/users/{id}/{action}":               {"/settings/users/1/role", url.Values{"role": {"administrator"}}, "user role"},
 		"POST /account/password":                           {"/account/password", url.Values{"password": {password}, "new": {password}}, "user password"},
@@ -883,24 +883,79 @@ func TestLook(t *testing.T) {
 			t.Error("the colour that is tried is not shown")
 		}
 	}
-	word := func(form url.Values) int { return b.do("POST", "/settings/look/words", form).Code }
-	if got := word(url.Values{"lang": {"da"}, "key": {"manage.title"}, "text": {"Dine mails"}}); got != http.StatusSeeOther {
-		t.Errorf("a text answers %d", got)
-	}
-	for _, form := range []url.Values{{"lang": {"xx"}, "key": {"manage.title"}, "text": {"x"}}, {"lang": {"da"}, "key": {"console.login"}, "text": {"x"}},
-		{"lang": {"da"}, "key": {"manage.title"}, "text": {""}}, {"lang": {"da"}, "key": {"unsubscribe.ask.type"}, "text": {"x"}}} {
-		if got := word(form); got != http.StatusBadRequest {
-			t.Errorf("%v answers %d", form, got)
+}
+
+// All texts of a language are on one page with ours beside them, are saved
+// together, and each can be ours again.
+func TestWordsOfTheTenantsOwn(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Administrator)
+	const path = "/settings/look/words"
+	page := b.do("GET", path+"?lang=da", nil).Body.String()
+	for _, key := range o.words.Keys("da") {
+		if !strings.Contains(page, `name="text.`+key+`"`) {
+			t.Errorf("the page lacks %s", key)
 		}
 	}
-	if page := b.do("GET", "/settings/look/words?lang=da&q=dine", nil).Body.String(); !strings.Contains(page, "Dine mails") {
-		t.Error("the text is not found")
+	for _, want := range []string{html.EscapeString(o.words.Text("da", "manage.stop")), html.EscapeString(o.words.Text("en", "manage.stop"))} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not show %q beside the field", want)
+		}
 	}
-	if got := word(url.Values{"lang": {"da"}, "key": {"manage.title"}, "text": {"Dine mails"}, "ours": {"1"}}); got != http.StatusSeeOther {
-		t.Errorf("our words again answer %d", got)
+	save := func(want int, version string, form url.Values) string {
+		t.Helper()
+		form.Set("lang", "da")
+		form.Set("version", version)
+		w := b.do("POST", path, form)
+		if w.Code != want {
+			t.Errorf("%v answers %d, want %d", form, w.Code, want)
+		}
+		return w.Body.String()
 	}
-	if look, err = o.db.Brand(t.Context()); err != nil || len(look.Words["da"]) != 0 {
-		t.Errorf("the words are %v, %v", look.Words, err)
+	words := func() map[string]string {
+		t.Helper()
+		look, err := o.db.Brand(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return look.Words["da"]
+	}
+	save(303, "0", url.Values{"text.manage.title": {"Dine mails"}, "text.manage.save": {" Gem det "}, "text.manage.undo": {o.words.Text("da", "manage.undo")}, "text.manage.off": {""}})
+	if got := words(); len(got) != 2 || got["manage.title"] != "Dine mails" || got["manage.save"] != "Gem det" {
+		t.Errorf("kept: %v", got)
+	}
+	// What is wrong is said beside its field, what was written stays, and nothing
+	// of the form is kept.
+	for text, why := range map[string]string{"Vil du %s og %s?": "It must hold %s, once each", "Vil du?": "It must hold %s, once each", "a\r\nb": ">Write it on one line.<",
+		strings.Repeat("x", 601): ">Write at most 600 characters.<", "a\xffb": ">Write at most 600 characters.<"} {
+		page := save(400, "1", url.Values{"text.unsubscribe.ask.type": {text}, "text.manage.title": {"Dine andre mails"}})
+		if !strings.Contains(page, "1 text cannot be kept as it is") || strings.Count(page, `aria-invalid="true"`) != 1 || !strings.Contains(page, why) || !strings.Contains(page, `value="Dine andre mails"`) {
+			t.Errorf("%.20q: %s", text, page)
+		}
+	}
+	if page := save(409, "0", url.Values{"text.manage.title": {"Af en anden"}}); !strings.Contains(page, `value="Af en anden"`) || words()["manage.title"] != "Dine mails" {
+		t.Errorf("a page that was opened before the last change: %v", words())
+	}
+	// One text is ours again, and what else was written is kept.
+	save(303, "1", url.Values{"text.manage.title": {"Dine mails"}, "text.manage.save": {"Gem nu"}, "ours": {"manage.title"}})
+	if got := words(); len(got) != 1 || got["manage.save"] != "Gem nu" {
+		t.Errorf("after one was made ours again: %v", got)
+	}
+	save(303, "2", url.Values{"text.manage.save": {""}})
+	if got := words(); len(got) != 0 {
+		t.Errorf("emptied: %v", got)
+	}
+	if w := b.do("POST", path, url.Values{"lang": {"xx"}, "text.manage.title": {"x"}}); w.Code != 400 {
+		t.Errorf("a language without pages answers %d", w.Code)
+	}
+	if w := b.do("POST", path, url.Values{"lang": {"da"}, "text.manage.title": {strings.Repeat("x", 2<<20)}}); w.Code != 413 {
+		t.Errorf("two megabytes answer %d", w.Code)
+	}
+	for _, lang := range o.words.Languages() {
+		if page := b.do("GET", path+"?lang="+lang, nil).Body.String(); strings.Count(page, `name="text.`) != len(o.words.Keys(lang)) || strings.Contains(page, "console.look.words.group") {
+			t.Errorf("not every text of %s is on the page, or a group has no name", lang)
+		}
 	}
 }
 
