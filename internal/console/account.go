@@ -26,11 +26,13 @@ type sessionLine struct {
 }
 
 type accountPage struct {
-	Email, Zone, Default string
-	Language             string
-	Role                 staff.Role
-	Sessions             []sessionLine
-	Least                int
+	Email, Default string
+	Zones          []zoneGroup // with the user's own, if there is one
+	Zone           string
+	Language       string
+	Role           staff.Role
+	Sessions       []sessionLine
+	Least          int
 }
 
 func (s *site) account(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +47,7 @@ func (s *site) showAccount(w http.ResponseWriter, r *http.Request, status int, p
 		s.fail(w, r, err)
 		return
 	}
-	p.Default = zone.String()
+	p.Default, p.Zones = zone.String(), s.zones(r, p.Zone)
 	list, err := s.Store.Sessions(r.Context(), user.ID, sessionHash(r), s.Now())
 	if err != nil {
 		s.fail(w, r, err)

@@ -88,9 +88,7 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 			return s.number(r, n)
 		}
 	case contact.SettingSendPace:
-		if perSecond, err := contact.ParsePace(value); err == nil {
-			return s.rateText(r, perSecond)
-		}
+		return s.paceText(r, value)
 	case contact.SettingConfirmSources:
 		var names []string
 		for source := range strings.SplitSeq(value, ",") {
@@ -152,8 +150,10 @@ type choice struct {
 type settingPage struct {
 	settingRow
 	Written string // what is in the form
-	Kind    string // of the form: choice, many, text
+	Kind    string // of the form: choice, many, pace, zone, text
 	Choices []choice
+	Pace    paceForm
+	Zones   []zoneGroup
 	History []settingHistory
 	May     bool
 	// Shown: what a change does is shown before it is made. To is what is asked
@@ -206,6 +206,9 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 	p.Written = s.settingField(r, name, p.Written)
 	if problem != "" {
 		p.Written = written
+		if p.Kind == "pace" {
+			p.Pace = readPace(r, "value")
+		}
 	}
 	s.show(w, r, status, "setting", "settings", problem, p)
 }
@@ -236,6 +239,10 @@ func (s *site) settingChoices(r *http.Request, p *settingPage) error {
 				add(t.Key, nameIn(t.Names, s.lang(r), t.Key))
 			}
 		}
+	case contact.SettingSendPace:
+		p.Kind, p.Pace = "pace", paceFormOf(s.lang(r), p.Written)
+	case contact.SettingTimeZone:
+		p.Kind, p.Zones = "zone", s.zones(r, p.Written)
 	case contact.SettingConfirmSources:
 		p.Kind = "many"
 		for _, source := range contact.AddingSources() {
@@ -257,9 +264,6 @@ func (s *site) settingField(r *http.Request, name gating.Setting, value string) 
 	if slices.Contains(settingWords(), value) {
 		return s.text(r, "console.setting.word."+value)
 	}
-	if strings.Contains(value, "/") {
-		return paceField(s.lang(r), value)
-	}
 	return templates.Numeral(s.lang(r), value)
 }
 
@@ -268,21 +272,56 @@ func (s *site) readSetting(r *http.Request, name gating.Setting, text string) st
 	if !numeric(name) {
 		return text
 	}
+	if word := s.settingWord(r, text); word != "" {
+		return word
+	}
+	return templates.ReadNumeral(s.lang(r), text)
+}
+
+// settingWord returns the word that is written, in English or the user's language;
+// "" when it is none.
+func (s *site) settingWord(r *http.Request, text string) string {
 	for _, word := range settingWords() {
 		if strings.EqualFold(text, word) || strings.EqualFold(text, s.text(r, "console.setting.word."+word)) {
 			return word
 		}
 	}
-	if strings.Contains(text, "/") {
-		return readPace(s.lang(r), text)
+	return ""
+}
+
+// zoneGroup is the time zones of a part of the world.
+type zoneGroup struct {
+	Name    string
+	Choices []choice
+}
+
+// zones are the time zones to choose from; chosen is among them whatever it is.
+func (s *site) zones(r *http.Request, chosen string) (groups []zoneGroup) {
+	list := contact.Zones()
+	if chosen != "" && !slices.Contains(list, chosen) {
+		list = append(list, chosen)
 	}
-	return templates.ReadNumeral(s.lang(r), text)
+	for _, zone := range list {
+		part, place, ok := strings.Cut(zone, "/")
+		if !ok {
+			part, place = "", zone
+		}
+		name := s.text(r, "console.zone."+strings.ToLower(part))
+		at := slices.IndexFunc(groups, func(g zoneGroup) bool { return g.Name == name })
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, zoneGroup{Name: name})
+		}
+		text := strings.NewReplacer("_", " ", "/", ", ").Replace(place)
+		groups[at].Choices = append(groups[at].Choices, choice{zone, text, zone == chosen})
+	}
+	return groups
 }
 
 // numeric reports whether a setting is a number.
 func numeric(name gating.Setting) bool {
 	switch name {
-	case gating.SettingConsentLife, gating.SettingBounceLimit, contact.SettingSignUpLife, contact.SettingSendPace, contact.SettingFailureLimit,
+	case gating.SettingConsentLife, gating.SettingBounceLimit, contact.SettingSignUpLife, contact.SettingFailureLimit,
 		contact.SettingComplaintLimit, contact.SettingConfirmAbove:
 		return true
 	}
@@ -307,6 +346,11 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value := strings.TrimSpace(strings.Join(r.PostForm["value"], ","))
+	if name == contact.SettingSendPace {
+		if value = s.settingWord(r, value); value == "" {
+			value = readPace(r, "value").pace(s.lang(r))
+		}
+	}
 	if value != "" && !plainLine(value, 500) {
 		s.showSetting(w, r, http.StatusBadRequest, s.text(r, "setting."+string(name)+".wrong"), "", "")
 		return

@@ -140,6 +140,17 @@ func TestSettings(t *testing.T) {
 			t.Errorf("the page lacks %s", s.Name)
 		}
 	}
+	// A pace is a number and a time, told in words; a time zone is chosen.
+	b.do("POST", "/language", url.Values{"lang": {"en"}})
+	b.do("POST", "/settings/rules/send-pace", url.Values{"value": {"20,000"}, "value-per": {"d"}})
+	if page := b.do("GET", "/settings/rules/send-pace", nil).Body.String(); !strings.Contains(page, "<strong>20,000 mails a day</strong>") || !strings.Contains(page, `value="20,000" inputmode="numeric"`) ||
+		!strings.Contains(page, `<option value="d" selected>a day</option>`) {
+		t.Errorf("the pace: %s", page)
+	}
+	if page := b.do("GET", "/settings/rules/time-zone", nil).Body.String(); !strings.Contains(page, `<optgroup label="Europe">`) || !strings.Contains(page, `<option value="America/Argentina/Buenos_Aires">Argentina, Buenos Aires</option>`) ||
+		strings.Count(page, " selected>") != 1 {
+		t.Errorf("the time zones: %s", page)
+	}
 	history := b.do("GET", "/settings/rules/bounce-limit", nil).Body.String()
 	if !strings.Contains(history, "administrator@jatak.example") || !strings.Contains(history, ">7<") {
 		t.Errorf("the history: %s", history)
@@ -166,14 +177,17 @@ func TestNumbersAreWrittenInTheUsersLanguage(t *testing.T) {
 		{contact.SettingComplaintLimit, "0.3", "0.3", "0,3"},
 		{contact.SettingComplaintLimit, "Fra", "off", "fra"},
 		{contact.SettingConfirmAbove, "1.000", "1000", "1.000"},
-		{contact.SettingSendPace, "20.000/h", "20000/h", "20.000/h"},
-		{contact.SettingSendPace, "ubegrænset", "unlimited", "ubegrænset"},
+		{contact.SettingSendPace, "20.000/h", "20000/h", "20.000"},
+		{contact.SettingSendPace, "1.500", "1500/m", "1.500"},
+		{contact.SettingSendPace, "ubegrænset", "unlimited", ""},
+		{contact.SettingSendPace, "600/m", "600/m", "600"},
+		{contact.SettingSendPace, "", "unlimited", ""},
 		{gating.SettingConsentLife, "aldrig", "never", "aldrig"},
 		{gating.SettingConsentLife, "never", "never", "aldrig"},
 		{contact.SettingSenderName, "1.000", "1.000", "1.000"},
 	} {
 		path := "/settings/rules/" + string(test.name)
-		if w := b.do("POST", path, url.Values{"value": {test.typed}}); w.Code != http.StatusSeeOther {
+		if w := b.do("POST", path, url.Values{"value": {test.typed}, "value-per": {"m"}}); w.Code != http.StatusSeeOther {
 			t.Errorf("%s = %q answers %d", test.name, test.typed, w.Code)
 		}
 		if kept, err := o.db.Setting(t.Context(), test.name); err != nil || kept != test.kept {
@@ -664,7 +678,7 @@ func TestRelaysAndDomains(t *testing.T) {
 	if w := b.do("POST", "/settings/relays/test", url.Values{"relay": {"mail.example:587"}}); w.Code != http.StatusSeeOther {
 		t.Errorf("asking for a test answers %d", w.Code)
 	}
-	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "a worker is trying it") || strings.Contains(page, nasty) {
+	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "being tried") || strings.Contains(page, nasty) {
 		t.Errorf("while it is tried: %s", page)
 	}
 	if w := b.do("POST", "/settings/limits", url.Values{"kind": {"relay"}, "name": {"mail.example:587"}, "pace": {"600/m"}, "connections": {"3"}}); w.Code != http.StatusSeeOther {
@@ -677,11 +691,11 @@ func TestRelaysAndDomains(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatalf("no test to take: %v", err)
 	}
-	test.Says, test.Done = "535 no", noon
+	test.Says, test.Trouble, test.Done = "535 no", "login", noon
 	if err := o.db.RecordRelayTest(t.Context(), test); err != nil {
 		t.Fatal(err)
 	}
-	if page := b.do("GET", "/settings/relays", nil, "HX-Request", "true").Body.String(); !strings.Contains(page, "535 no") || strings.Contains(page, "<html") {
+	if page := b.do("GET", "/settings/relays", nil, "HX-Request", "true").Body.String(); !strings.Contains(page, "535 no") || !strings.Contains(page, o.words.Text("en", "console.relay.trouble.login")) || strings.Contains(page, "<html") {
 		t.Errorf("what was found: %s", page)
 	}
 	if page := b.do("GET", "/settings/domains", nil).Body.String(); !strings.Contains(page, "/settings/domains/jatak.example") {
