@@ -141,6 +141,9 @@ func whole(n any) (int64, bool) {
 	return 0, false
 }
 
+// Decimal writes a number with at most one digit after the point.
+func (p page) Decimal(n float64) string { return Decimal(p.Frame.Language, n) }
+
 // Share is a part of a whole in percent as the language writes it: 12.3%, or
 // "" when there is no whole.
 func (p page) Share(part, of any) string {

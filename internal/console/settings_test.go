@@ -874,15 +874,17 @@ func TestLook(t *testing.T) {
 	if err != nil || look.Colour != "#ffff00" || look.LogoAlt != "Us" || len(look.Logo) != len(png) {
 		t.Errorf("kept: %q %q %d, %v", look.Colour, look.LogoAlt, len(look.Logo), err)
 	}
-	// The preview shows what is kept, or a colour that is tried, and nothing can
-	// be done on it.
-	for _, colour := range []string{"", "#0000ff"} {
-		w := b.do("GET", "/settings/look/preview?lang=da&colour="+url.QueryEscape(colour), nil)
+	// The preview shows what is kept, a colour that is tried, or ours, on light and
+	// on dark pages whatever the browser's theme; and nothing can be done on it.
+	light, dark, _ := look.Pairs()
+	for query, want := range map[string]string{"theme=light": "--main: " + light.Main, "theme=dark": "--main: " + dark.Main, "theme=dark&colour=%230000ff": "--main: #", "theme=light&colour=%230000ff": "--main: #0000ff",
+		"theme=light&colour=ours": "--main: #0b6e4f"} {
+		w := b.do("GET", "/settings/look/preview?lang=da&"+query, nil)
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'self'") || !strings.Contains(policy, "form-action 'none'") || strings.Contains(policy, "script-src") {
 			t.Errorf("the preview's policy is %q", policy)
 		}
 		assets := regexp.MustCompile(`(?:href|src)="(/settings/look/preview/[^"]+/static/[^"]+)"`).FindAllStringSubmatch(w.Body.String(), -1)
-		if len(assets) < 4 {
+		if len(assets) < 3 {
 			t.Fatalf("the preview refers to %v", assets)
 		}
 		style := ""
@@ -893,9 +895,29 @@ func TestLook(t *testing.T) {
 			}
 			style += got.Body.String()
 		}
-		if colour != "" && !strings.Contains(style, "--main: #0000ff") {
-			t.Error("the colour that is tried is not shown")
+		if !strings.Contains(style, want) || strings.Contains(style, "prefers-color-scheme") || strings.Contains(query, "dark") != strings.Contains(style, "@media all") {
+			t.Errorf("%s does not hold %q, or asks for the browser's theme", query, want)
 		}
+	}
+	// One form: a colour that is chosen is shown before it is kept, with what is
+	// wrong with it and what is shown instead, with a script and without.
+	if part := b.do("GET", "/settings/look?colour=%23ffee99&ours=&lang=da", nil, "HX-Request", "true").Body.String(); strings.Contains(part, "<html") ||
+		!strings.Contains(part, "buttons can hardly be seen") || !strings.Contains(part, "colour=%23ffee99&amp;lang=da&amp;theme=dark") {
+		t.Errorf("while it is chosen: %s", part)
+	}
+	shown := b.upload("/settings/look", map[string]string{"colour": "#ffee99", "ours": "", "alt": "Them", "show": "1"}, nil)
+	if page := shown.Body.String(); shown.Code != http.StatusOK || strings.Count(page, `method="post" action="/settings/look"`) != 1 || !strings.Contains(page, `value="#ffee99"`) || !strings.Contains(page, `value="Them"`) ||
+		strings.Count(page, "<iframe") != 2 || !strings.Contains(page, o.words.Text("en", "console.look.tried")) {
+		t.Errorf("shown without a script: %d %s", shown.Code, page)
+	}
+	if again, err := o.db.Brand(t.Context()); err != nil || again.Version != look.Version {
+		t.Errorf("showing has kept something: version %d, %v", again.Version, err)
+	}
+	if w := b.upload("/settings/look", map[string]string{"colour": "#ffee99", "ours": "1", "nologo": "1"}, nil); w.Code != http.StatusSeeOther {
+		t.Errorf("ours again answers %d", w.Code)
+	}
+	if again, err := o.db.Brand(t.Context()); err != nil || again.Colour != "" || again.Logo != nil || again.LogoAlt != "" {
+		t.Errorf("ours again: %q %q, %v", again.Colour, again.LogoAlt, err)
 	}
 }
 
@@ -1140,14 +1162,20 @@ func TestSettingsInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.do(chromedp.WaitVisible(chromedp.CSS(`.badge.good`)))
-	// The colour that is tried shows on the page within.
-	b.do(chromedp.Navigate(b.url+"/settings/look?colour=%23aa0000"), chromedp.WaitReady(chromedp.CSS("iframe")))
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(() => { const d = document.querySelector("iframe").contentDocument, b = d && d.querySelector("button"); return !!b && getComputedStyle(b).backgroundColor === "rgb(170, 0, 0)" })()`)); err != nil {
+	// A colour shows on the pages within while it is chosen, light and dark, and
+	// they are shown whole.
+	b.do(chromedp.Navigate(b.url+"/settings/look"), chromedp.WaitReady(chromedp.CSS("iframe")))
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`(() => { const c = document.querySelector("[name=colour]"); c.value = "#aa0000"; c.dispatchEvent(new Event("input", {bubbles: true})); return true })()`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(() => { const pages = [...document.querySelectorAll("iframe")].map((f) => f.contentDocument), colour = (d, what) => d && d.querySelector(what) && getComputedStyle(d.querySelector(what)).backgroundColor;
+		return colour(pages[0], "button") === "rgb(170, 0, 0)" && colour(pages[0], ".card") === "rgb(255, 255, 255)" && colour(pages[1], ".card") === "rgb(26, 33, 30)" &&
+			[...document.querySelectorAll("iframe")].every((f) => f.clientHeight >= f.contentDocument.documentElement.scrollHeight) })()`)); err != nil {
 		t.Fatal(err)
 	}
 	b.do(chromedp.Navigate(b.url+"/upgrade"), chromedp.Click(chromedp.CSS(`form[action$="/try"] button`)), chromedp.WaitVisible(chromedp.CSS(`.notice.info`)))
 	for _, path := range []string{"/settings", "/settings/rules/emarketing-privacy", "/settings/rules/confirm-sources", "/settings/rules/bounce-limit", "/settings/privacy/effect?to=on", "/settings/types",
-		"/settings/terms", "/settings/wording", "/settings/relays?kind=destination&name=kommuner", "/settings/domains", "/settings/domains/jatak.example", "/settings/domains/narrow.example", "/settings/look?colour=%23ffcc00",
+		"/settings/terms", "/settings/wording", "/settings/relays?kind=destination&name=kommuner", "/settings/domains", "/settings/domains/jatak.example", "/settings/domains/narrow.example", "/settings/look",
 		"/settings/look/words", "/settings/users", "/account", "/audit", "/upgrade", "/upgrade/links"} {
 		b.inspect(path)
 	}
