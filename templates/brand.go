@@ -11,8 +11,8 @@ import (
 	"github.com/jatak-mail/jatak/internal/brand"
 )
 
-// mostWords bounds a text of the tenant's own, in characters.
-const mostWords = 600
+// MostWords bounds a text of the tenant's own, in characters.
+const MostWords = 600
 
 // Branded returns the set in the tenant's look. Errors name the text that cannot
 // be taken, and why.
@@ -29,7 +29,7 @@ func (s *Set) Branded(b brand.Brand) (*Set, error) {
 		}
 		texts := maps.Clone(s.words[lang])
 		for key, text := range words {
-			if err := s.checkWords(lang, key, text); err != nil {
+			if err := s.CheckWords(lang, key, text); err != nil {
 				return nil, err
 			}
 			texts[key] = text
@@ -65,24 +65,60 @@ func (s *Set) Keys(lang string) (keys []string) {
 	return keys
 }
 
-func (s *Set) checkWords(lang, key, text string) error {
-	switch {
-	case key == "sign_up.wording":
-		return fmt.Errorf("the words that people sign up by are kept in versions: jatak wording set %s TEXT", lang)
-	case !slices.Contains(s.Keys(lang), key):
-		return fmt.Errorf("there is no text %q on the pages; jatak brand words %s lists them", key, lang)
-	case strings.TrimSpace(text) == "" || utf8.RuneCountInString(text) > mostWords || !utf8.ValidString(text):
-		return fmt.Errorf("the text of %q has 1 to %d characters of UTF-8", key, mostWords)
-	case strings.ContainsFunc(text, unicode.IsControl):
-		return fmt.Errorf("the text of %q stands on one line", key)
-	}
-	// A text that fills nothing in is shown as it stands.
-	if want, got := verbs(s.words[lang][key]), verbs(text); len(want) > 0 && !slices.Equal(want, got) {
-		return fmt.Errorf("the text of %q must hold %s once, where something is filled in, and %%%% for a percent sign: ours is %q",
-			key, strings.Join(want, " "), s.words[lang][key])
-	}
-	return nil
+// WordsFault is what is wrong with a text of the tenant's own.
+type WordsFault string
+
+// The faults.
+const (
+	WordsUnknown WordsFault = "unknown" // there is no such text
+	WordsLength  WordsFault = "length"  // it is empty, longer than it may be, or no text
+	WordsLine    WordsFault = "line"    // it does not stand on one line
+	WordsFills   WordsFault = "fills"   // it does not fill in what ours does
+)
+
+// WordsError says what is wrong with a text of the tenant's own.
+type WordsError struct {
+	Language, Key, Ours string
+	Fault               WordsFault
 }
+
+func (e *WordsError) Error() string {
+	switch {
+	case e.Key == "sign_up.wording":
+		return fmt.Sprintf("the words that people sign up by are kept in versions: jatak wording set %s TEXT", e.Language)
+	case e.Fault == WordsUnknown:
+		return fmt.Sprintf("there is no text %q on the pages; jatak brand words %s lists them", e.Key, e.Language)
+	case e.Fault == WordsLength:
+		return fmt.Sprintf("the text of %q has 1 to %d characters of UTF-8", e.Key, MostWords)
+	case e.Fault == WordsLine:
+		return fmt.Sprintf("the text of %q stands on one line", e.Key)
+	}
+	return fmt.Sprintf("the text of %q must hold %s once, where something is filled in, and %%%% for a percent sign: ours is %q",
+		e.Key, strings.Join(verbs(e.Ours), " "), e.Ours)
+}
+
+// CheckWords returns a WordsError for a text of the tenant's own that cannot take
+// the place of ours.
+func (s *Set) CheckWords(lang, key, text string) error {
+	e := &WordsError{Language: lang, Key: key, Ours: s.words[lang][key]}
+	switch {
+	case !slices.Contains(s.Keys(lang), key):
+		e.Fault = WordsUnknown
+	case strings.TrimSpace(text) == "" || utf8.RuneCountInString(text) > MostWords || !utf8.ValidString(text):
+		e.Fault = WordsLength
+	case strings.ContainsFunc(text, unicode.IsControl):
+		e.Fault = WordsLine
+	// A text that fills nothing in is shown as it stands.
+	case len(verbs(e.Ours)) > 0 && !slices.Equal(verbs(e.Ours), verbs(text)):
+		e.Fault = WordsFills
+	default:
+		return nil
+	}
+	return e
+}
+
+// Fills returns what our text of a key fills in: %s and the like, sorted.
+func (s *Set) Fills(lang, key string) []string { return verbs(s.words[lang][key]) }
 
 // verbs returns what a text fills in, sorted.
 func verbs(text string) (list []string) {

@@ -85,6 +85,16 @@ func (p page) Bar(name string, count, of any) any {
 	}{Name: name, Width: 100, Count: n, Of: all}
 }
 
+// CopyText is a text to be copied, in a field with a label; of says what it is
+// about, and help more about it, if it is not "".
+func (p page) CopyText(id, label, text, of, help string) any {
+	rows := 1 + strings.Count(text, "\n") + len(text)/80
+	return struct {
+		ID, Label, Text, Of, Help string
+		Rows                      int
+	}{id, label, text, of, help, min(rows, 16)}
+}
+
 // Priorities are those that a campaign may have.
 func (p page) Priorities() []string { return []string{"high", "normal", "low"} }
 
@@ -130,6 +140,9 @@ func whole(n any) (int64, bool) {
 	}
 	return 0, false
 }
+
+// Decimal writes a number with at most one digit after the point.
+func (p page) Decimal(n float64) string { return Decimal(p.Frame.Language, n) }
 
 // Share is a part of a whole in percent as the language writes it: 12.3%, or
 // "" when there is no whole.

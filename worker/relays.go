@@ -76,7 +76,7 @@ func (w *Worker) testRelay(ctx context.Context) error {
 	offers, err := mailer.Probe(testing, byName[test.Relay])
 	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.Now()
 	if err != nil {
-		test.Says = err.Error()
+		test.Says, test.Trouble = err.Error(), string(mailer.TroubleOf(err))
 	}
 	test.Says = strings.ToValidUTF8(strings.ReplaceAll(test.Says[:min(len(test.Says), mostSays)], "\x00", ""), "")
 	return w.Store.RecordRelayTest(ctx, test)

@@ -124,6 +124,8 @@ func plainPages(s samples) []benchPage {
 		page("GET /audit", "of one person", "who="+url.QueryEscape("user:staff3@example.org")),
 		page("GET /audit", "of one person and topic", "who="+url.QueryEscape("user:staff3@example.org")+"&what=campaign"),
 		page("GET /audit", "a topic that nothing is about", "what=brand"),
+		page("GET /audit", "one kind of action", "what=campaign+launch"),
+		page("GET /audit", "a kind of action that nobody did", "what=campaign+upgrade"),
 		page("GET /audit", "about one contact", fmt.Sprintf("contact=%d", s.Contact)),
 		page("GET /audit", "two days, two years ago", "from="+day(-730)+"&until="+day(-729)),
 		page("GET /audit", "far back", fmt.Sprintf("before=%d.5.1", time.Now().AddDate(-2, 0, 0).UnixMicro())),

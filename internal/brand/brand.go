@@ -77,9 +77,9 @@ const (
 	darkInk   = "#08150f"
 )
 
-// leastEdge is the contrast by which a button is told from its card (WCAG 2.2,
+// LeastContrast is the contrast by which a button is told from its card (WCAG 2.2,
 // 1.4.11).
-const leastEdge = 3
+const LeastContrast = 3
 
 // Pairs returns the colour as it is used on light and on dark pages: darkened or
 // lightened as far as it must be to be seen, with an ink that can be read on it.
@@ -90,6 +90,17 @@ func (b Brand) Pairs() (light, dark Pair, ok bool) {
 		return light, dark, false
 	}
 	return fit(main, mustParse(lightCard), rgb{}), fit(main, mustParse(darkCard), rgb{255, 255, 255}), true
+}
+
+// Contrast returns the contrast of the colour as it was chosen with the cards of
+// light and of dark pages, from 1 to 21; 0 when the colour is ours. Below
+// LeastContrast people cannot tell a button from its card.
+func (b Brand) Contrast() (light, dark float64) {
+	main, err := parse(b.Colour)
+	if err != nil {
+		return 0, 0
+	}
+	return contrast(main, mustParse(lightCard)), contrast(main, mustParse(darkCard))
 }
 
 // leastText is the contrast by which text can be read (WCAG 2.2, 1.4.3).
@@ -103,7 +114,7 @@ func fit(main, card, with rgb) Pair {
 		if contrast(main, mustParse(darkInk)) > contrast(main, mustParse(lightInk)) {
 			ink = darkInk
 		}
-		if main == with || contrast(main, card) >= leastEdge && contrast(main, mustParse(ink)) >= leastText {
+		if main == with || contrast(main, card) >= LeastContrast && contrast(main, mustParse(ink)) >= leastText {
 			return Pair{main.String(), ink}
 		}
 		main = main.towards(with)

@@ -44,4 +44,6 @@ type RelayTest struct {
 	Done  time.Time // zero until it is done
 	OK    bool
 	Says  string // what the relay offers, or what is wrong
+	// Trouble is the kind of what is wrong, as the mailer names it; "" for none.
+	Trouble string
 }

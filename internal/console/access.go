@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ type accessStore interface {
 	StartSession(ctx context.Context, user int64, hash []byte, agent string, now time.Time) error
 	EndSession(ctx context.Context, hash []byte) error
 	SetUserLanguage(ctx context.Context, user int64, language string) error
-	// Attempt counts an attempt, and reports whether there were fewer than most.
-	Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (bool, error)
+	// Attempt counts an attempt, or returns how long to wait when there were as many
+	// as there may be.
+	Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (wait time.Duration, err error)
 }
 
 func (s *site) accessRoutes() []route {
@@ -50,10 +52,21 @@ func (s *site) setCookie(w http.ResponseWriter, name, value string, life time.Du
 type loginPage struct {
 	Email   string
 	Invited bool
+	Nobody  bool // there are no users yet
+	Least   int  // characters of a password
 }
 
 func (s *site) login(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "login", "", "", loginPage{})
+	s.showLogin(w, r, http.StatusOK, "", "")
+}
+
+func (s *site) showLogin(w http.ResponseWriter, r *http.Request, status int, problem, email string) {
+	has, err := s.Store.HasStaff(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.show(w, r, status, "login", "", problem, loginPage{Email: email, Nobody: !has})
 }
 
 // Bounds of guessing at a password.
@@ -63,14 +76,20 @@ const (
 	loginWindow       = 15 * time.Minute
 )
 
-// mayTry counts an attempt to log in, of an address and of a network.
-func (s *site) mayTry(r *http.Request, email string) (bool, error) {
+// mayTry counts an attempt to log in, of an address and of a network, or returns
+// how long to wait.
+func (s *site) mayTry(r *http.Request, email string) (wait time.Duration, err error) {
 	network := web.ClientNetwork(r, s.TrustedProxies).String()
-	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("login network "+network), mostNetworkLogins, loginWindow, s.Now())
-	if err != nil || !allowed {
-		return false, err
+	wait, err = s.Store.Attempt(r.Context(), staff.HashToken("login network "+network), mostNetworkLogins, loginWindow, s.Now())
+	if err != nil || wait > 0 {
+		return wait, err
 	}
 	return s.Store.Attempt(r.Context(), staff.HashToken("login "+email), mostLogins, loginWindow, s.Now())
+}
+
+// slow says how long to wait before trying again.
+func (s *site) slow(r *http.Request, wait time.Duration) string {
+	return s.Templates.CountText(s.lang(r), "console.slow", int64(math.Ceil(wait.Minutes())))
 }
 
 // nobody is a hash that no password has: an unknown address takes as long.
@@ -82,13 +101,13 @@ func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	email := strings.ToLower(strings.TrimSpace(r.PostForm.Get("email")))
-	allowed, err := s.mayTry(r, email)
+	wait, err := s.mayTry(r, email)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if !allowed {
-		s.show(w, r, http.StatusTooManyRequests, "login", "", s.text(r, "console.slow"), loginPage{Email: email})
+	if wait > 0 {
+		s.showLogin(w, r, http.StatusTooManyRequests, s.slow(r, wait), email)
 		return
 	}
 	user, err := s.Store.UserByEmail(r.Context(), email)
@@ -101,7 +120,7 @@ func (s *site) doLogin(w http.ResponseWriter, r *http.Request) {
 		hash = user.PasswordHash
 	}
 	if !staff.CheckPassword(hash, r.PostForm.Get("password")) {
-		s.show(w, r, http.StatusUnauthorized, "login", "", s.text(r, "console.wrong"), loginPage{Email: email})
+		s.showLogin(w, r, http.StatusUnauthorized, s.text(r, "console.wrong"), email)
 		return
 	}
 	s.enter(w, r, user, ownPath(r.URL.Query().Get("next")))
@@ -140,7 +159,7 @@ func (s *site) setup(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, r, err)
 	default:
-		s.show(w, r, http.StatusOK, "setup", "", "", loginPage{Email: email, Invited: email != ""})
+		s.show(w, r, http.StatusOK, "setup", "", "", loginPage{Email: email, Invited: email != "", Least: staff.LeastPassword})
 	}
 }
 
@@ -172,7 +191,7 @@ func (s *site) doSetup(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	page := loginPage{Email: r.PostForm.Get("email"), Invited: invited != ""}
+	page := loginPage{Email: r.PostForm.Get("email"), Invited: invited != "", Least: staff.LeastPassword}
 	address, err := contact.ParseAddress(page.Email)
 	if err != nil {
 		s.show(w, r, http.StatusBadRequest, "setup", "", s.text(r, "console.users.email.wrong"), page)

@@ -194,3 +194,19 @@ func TestWhatIsWrittenOutlivesTheSession(t *testing.T) {
 	}
 	b.waits("leaving warns of nothing", "!"+warns)
 }
+
+// The login says what to do without a password, and before there is anybody.
+func TestTheLoginSaysHowToGetIn(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	says := func(want, not string) {
+		t.Helper()
+		page := o.visitor().do("GET", "/login", nil).Body.String()
+		if !strings.Contains(page, o.words.Text("en", want)) || strings.Contains(page, o.words.Text("en", not)) || !strings.Contains(page, "jatak user invite --role administrator") {
+			t.Errorf("the login does not say %q, or says %q: %s", want, not, page)
+		}
+	}
+	says("console.login.nobody", "console.login.forgotten.ask")
+	o.as(staff.Viewer)
+	says("console.login.forgotten.ask", "console.login.nobody")
+}

@@ -26,11 +26,13 @@ type sessionLine struct {
 }
 
 type accountPage struct {
-	Email, Zone, Default string
-	Language             string
-	Role                 staff.Role
-	Sessions             []sessionLine
-	Least                int
+	Email, Default string
+	Zones          []zoneGroup // with the user's own, if there is one
+	Zone           string
+	Language       string
+	Role           staff.Role
+	Sessions       []sessionLine
+	Least          int
 }
 
 func (s *site) account(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +47,7 @@ func (s *site) showAccount(w http.ResponseWriter, r *http.Request, status int, p
 		s.fail(w, r, err)
 		return
 	}
-	p.Default = zone.String()
+	p.Default, p.Zones = zone.String(), s.zones(r, p.Zone)
 	list, err := s.Store.Sessions(r.Context(), user.ID, sessionHash(r), s.Now())
 	if err != nil {
 		s.fail(w, r, err)
@@ -79,13 +81,13 @@ func (s *site) browserName(r *http.Request, agent string) string {
 
 func (s *site) changePassword(w http.ResponseWriter, r *http.Request) {
 	user := userOf(r)
-	allowed, err := s.mayTry(r, user.Email)
+	wait, err := s.mayTry(r, user.Email)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if !allowed {
-		s.showAccount(w, r, http.StatusTooManyRequests, s.text(r, "console.slow"))
+	if wait > 0 {
+		s.showAccount(w, r, http.StatusTooManyRequests, s.slow(r, wait))
 		return
 	}
 	kept, err := s.Store.UserByEmail(r.Context(), user.Email)

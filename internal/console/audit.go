@@ -93,11 +93,18 @@ type auditLine struct {
 	Who, What, About string // in words, where there are some
 }
 
+// auditTopic is what can be asked for: everything of a topic, or one action.
+type auditTopic struct {
+	Key     string
+	Actions []choice
+}
+
 type auditPageValues struct {
-	Actor, Topic, Contact, From, Until string // as they were asked for
-	Actors, Topics                     []string
-	Lines                              []auditLine
-	Next, CSV                          string // addresses; "" for none
+	Actor, What, Contact, From, Until string // as they were asked for
+	Actors                            []string
+	Topics                            []auditTopic
+	Lines                             []auditLine
+	Next, CSV                         string // addresses; "" for none
 }
 
 // auditFilter reads what is asked for; what cannot be read asks for nothing.
@@ -110,8 +117,13 @@ func auditFilter(r *http.Request) (f staff.Filter, p auditPageValues) {
 		}
 		return value
 	}
-	p.Actor, p.Topic, p.Contact, p.From, p.Until = get("who", 300), get("what", 40), get("contact", 20), get("from", 10), get("until", 10)
-	f.Actor, f.Topic = p.Actor, p.Topic
+	p.Actor, p.What, p.Contact, p.From, p.Until = get("who", 300), get("what", 40), get("contact", 20), get("from", 10), get("until", 10)
+	f.Actor = p.Actor
+	// What was done names its topic too, and so one look finds both.
+	var one bool
+	if f.Topic, _, one = strings.Cut(p.What, " "); one {
+		f.Action = p.What
+	}
 	if f.Actor != "" && !strings.Contains(f.Actor, ":") {
 		f.Actor = "user:" + f.Actor
 	}
@@ -143,9 +155,9 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request) {
 	for i, a := range p.Actors {
 		p.Actors[i] = strings.TrimPrefix(a, "user:")
 	}
-	p.Topics = auditTopics()
+	p.Topics = s.auditTopics(r, p.What)
 	query := url.Values{}
-	for name, value := range map[string]string{"who": p.Actor, "what": p.Topic, "contact": p.Contact, "from": p.From, "until": p.Until} {
+	for name, value := range map[string]string{"who": p.Actor, "what": p.What, "contact": p.Contact, "from": p.From, "until": p.Until} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -169,15 +181,34 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *site) auditLine(r *http.Request, words contact.Words, e staff.Entry) auditLine {
-	l := auditLine{Entry: e, Who: strings.TrimPrefix(e.Actor, "user:"), What: e.Action, About: s.auditDetail(r, words, e)}
-	key := "audit." + strings.ReplaceAll(e.Action, " ", ".")
+	l := auditLine{Entry: e, Who: strings.TrimPrefix(e.Actor, "user:"), What: s.actionText(r, e.Action), About: s.auditDetail(r, words, e)}
 	if e.Action == staff.ContactExport && e.Detail == "" {
-		key += ".before"
-	}
-	if text := s.text(r, key); text != key {
-		l.What = text
+		l.What = s.actionText(r, e.Action+" before")
 	}
 	return l
+}
+
+// actionText says in words what was done.
+func (s *site) actionText(r *http.Request, action string) string {
+	key := "audit." + strings.ReplaceAll(action, " ", ".")
+	if text := s.text(r, key); text != key {
+		return text
+	}
+	return action
+}
+
+// auditTopics lists what can be asked for, by topic; chosen is what is.
+func (s *site) auditTopics(r *http.Request, chosen string) (list []auditTopic) {
+	for _, key := range auditTopics() {
+		t := auditTopic{Key: key}
+		for _, action := range staff.Actions() {
+			if strings.HasPrefix(action, key+" ") {
+				t.Actions = append(t.Actions, choice{action, s.actionText(r, action), action == chosen})
+			}
+		}
+		list = append(list, t)
+	}
+	return list
 }
 
 // auditDetail says a line's detail in words, where there are some.
@@ -253,10 +284,19 @@ func (s *site) numbered(r *http.Request, detail string) string {
 func (s *site) auditCSV(w http.ResponseWriter, r *http.Request) {
 	f, _ := auditFilter(r)
 	f.Most = auditChunk
+	words, err := s.Store.WordsInUse(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="audit.csv"`)
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"time", "who", "what", "contact", "campaign", "detail"})
+	header := []string{"when", "who", "what", "about", "contact", "campaign", "action", "detail"}
+	for i, name := range header {
+		header[i] = s.text(r, "console.audit.csv."+name)
+	}
+	_ = out.Write(header)
 	for written := 0; written < mostAuditCSV; {
 		lines, err := s.Store.AuditLog(r.Context(), f)
 		if err != nil {
@@ -264,7 +304,8 @@ func (s *site) auditCSV(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // a file that ends early must not look whole
 		}
 		for _, e := range lines {
-			_ = out.Write([]string{e.At.UTC().Format(time.RFC3339), cell(e.Actor), cell(e.Action), idText(e.Contact), idText(e.Campaign), cell(e.Detail)})
+			l := s.auditLine(r, words, e)
+			_ = out.Write([]string{e.At.UTC().Format(time.RFC3339), cell(l.Who), cell(l.What), cell(l.About), idText(e.Contact), idText(e.Campaign), cell(e.Action), cell(e.Detail)})
 		}
 		out.Flush()
 		if out.Error() != nil || len(lines) < f.Most {

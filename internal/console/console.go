@@ -93,7 +93,7 @@ const mostBody = 512 << 20
 // routes is the whole site: the sections' tables one after the other.
 func (s *site) routes() []route {
 	return slices.Concat(s.accessRoutes(), s.campaignRoutes(), s.composerRoutes(), s.contactRoutes(), s.audienceRoutes(), s.listRoutes(), s.settingRoutes(), s.vocabularyRoutes(), s.sendingRoutes(),
-		s.lookRoutes(), s.startRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
+		s.lookRoutes(), s.lookWordRoutes(), s.startRoutes(), s.userRoutes(), s.accountRoutes(), s.auditRoutes(), s.upgradeRoutes())
 }
 
 // Routes lists all pages and actions.

@@ -142,7 +142,7 @@ func pagesOf(t *testing.T) (pages []string) {
 		case path == "/audiences":
 			pages = append(pages, "/audiences", "/audiences?id=1")
 		case path == "/settings/look/words":
-			pages = append(pages, "/settings/look/words?lang=da&q=manage.title")
+			pages = append(pages, "/settings/look/words?lang=da")
 		case open.MatchString(path):
 			t.Errorf("%s: say here what to fill in, so that hostile strings are tried there", path)
 		default:
@@ -193,7 +193,9 @@ func formsOf(page string, doc *goquery.Document) (forms []form) {
 					list = &f.fields
 				}
 			}
-			if !slices.Contains(*list, name) {
+			// All texts of the recipients' pages are read in one way: two will do.
+			alike := strings.HasPrefix(name, "text.") && len(*list) >= 2
+			if !slices.Contains(*list, name) && !alike {
 				*list = append(*list, name)
 			}
 		})

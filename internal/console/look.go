@@ -27,27 +27,32 @@ func (s *site) lookRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/look", role: staff.Viewer, handle: s.look},
 		{pattern: "POST /settings/look", role: staff.Administrator, handle: s.setLook, kept: true, body: brand.MaxLogo + 64<<10},
-		{pattern: "GET /settings/look/words", role: staff.Viewer, handle: s.lookWords},
-		{pattern: "POST /settings/look/words", role: staff.Administrator, handle: s.setLookWords, kept: true},
 		{pattern: "GET /settings/look/preview", role: staff.Viewer, handle: s.lookPreview},
 		{pattern: "GET /settings/look/preview/{colour}/static/{name}", role: staff.Viewer, handle: s.lookAsset},
 	}
 }
 
 type lookPage struct {
-	Colour      string // as it is kept, or as it was written
-	Ours        string
-	Pairs       bool
-	Light, Dark brand.Pair
-	Adjusted    bool // it is not shown as it was written
-	HasLogo     bool
-	LogoAlt     string
-	Version     int64
-	Tried       string // the colour of the preview
-	Languages   []tongue
-	Language    string
-	MostKB      int
-	May         bool
+	Colour    string // as it is kept, or as it was chosen; ours when the tenant has none
+	Ours      bool   // the colour is ours
+	Sides     []lookSide
+	HasLogo   bool
+	LogoAlt   string
+	Languages []tongue
+	Language  string // of the preview
+	MostKB    int
+	May       bool
+	Tried     bool // it is shown and not kept
+}
+
+// lookSide is the look on light or on dark pages.
+type lookSide struct {
+	Theme    string // light or dark
+	Pair     brand.Pair
+	Own      bool    // the colour is the tenant's
+	Contrast float64 // of the colour as it was chosen with the page's card
+	Fault    string  // why another is shown: seen, read, or "" for none
+	Preview  string
 }
 
 // ourColour stands in the field while the tenant has none.
@@ -59,27 +64,55 @@ func (s *site) look(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if colour := r.URL.Query().Get("colour"); colour != "" {
-		b.Colour = colour // tried, and not kept
+	if !partial(r) {
+		s.showLook(w, r, http.StatusOK, "", b, false)
+		return
 	}
-	s.showLook(w, r, http.StatusOK, "", b)
+	// While it is chosen: the parts of the page that show the colour.
+	b.Colour = r.URL.Query().Get("colour")
+	if r.URL.Query().Get("ours") != "" {
+		b.Colour = ""
+	}
+	s.fragment(w, r, http.StatusOK, "look", "look-tried", s.lookPage(r, b, true))
 }
 
-func (s *site) showLook(w http.ResponseWriter, r *http.Request, status int, problem string, b brand.Brand) {
-	p := lookPage{Colour: b.Colour, Ours: ourColour, HasLogo: b.Logo != nil, LogoAlt: b.LogoAlt, Version: b.Version, Language: r.URL.Query().Get("lang"),
-		Languages: s.languages(), MostKB: brand.MaxLogo >> 10, May: userOf(r).Role.May(staff.Administrator)}
-	p.Light, p.Dark, p.Pairs = b.Pairs()
-	p.Adjusted = p.Pairs && (!strings.EqualFold(p.Light.Main, b.Colour) || !strings.EqualFold(p.Dark.Main, b.Colour))
+func (s *site) showLook(w http.ResponseWriter, r *http.Request, status int, problem string, b brand.Brand, tried bool) {
+	s.show(w, r, status, "look", "settings", problem, s.lookPage(r, b, tried))
+}
+
+func (s *site) lookPage(r *http.Request, b brand.Brand, tried bool) lookPage {
+	p := lookPage{Colour: b.Colour, Ours: b.Colour == "", HasLogo: b.Logo != nil, LogoAlt: b.LogoAlt, Language: r.FormValue("lang"),
+		Languages: s.languages(), MostKB: brand.MaxLogo >> 10, May: userOf(r).Role.May(staff.Administrator), Tried: tried}
+	if p.Ours {
+		p.Colour = ourColour
+	}
 	if !slices.Contains(s.Templates.Languages(), p.Language) {
 		p.Language = s.lang(r)
 	}
-	if p.Pairs {
-		p.Tried = b.Colour
+	light, dark, own := b.Pairs()
+	onLight, onDark := b.Contrast()
+	for _, side := range []lookSide{{Theme: "light", Pair: light, Contrast: onLight}, {Theme: "dark", Pair: dark, Contrast: onDark}} {
+		query := url.Values{"lang": {p.Language}, "theme": {side.Theme}}
+		switch side.Own = own; {
+		case tried && own:
+			query.Set("colour", b.Colour)
+		case tried:
+			query.Set("colour", "ours")
+		}
+		switch {
+		case !own || strings.EqualFold(side.Pair.Main, b.Colour):
+		case side.Contrast < brand.LeastContrast:
+			side.Fault = "seen"
+		default:
+			side.Fault = "read"
+		}
+		side.Preview = "/settings/look/preview?" + query.Encode()
+		p.Sides = append(p.Sides, side)
 	}
-	s.show(w, r, status, "look", "settings", problem, p)
+	return p
 }
 
-// setLook keeps the colour and the logo.
+// setLook keeps the colour and the logo, or only shows the colour.
 func (s *site) setLook(w http.ResponseWriter, r *http.Request) {
 	b, err := s.Store.Brand(r.Context())
 	if err != nil {
@@ -88,12 +121,13 @@ func (s *site) setLook(w http.ResponseWriter, r *http.Request) {
 	}
 	var tooLarge *http.MaxBytesError
 	if err := r.ParseMultipartForm(brand.MaxLogo + 64<<10); errors.As(err, &tooLarge) {
-		s.showLook(w, r, http.StatusRequestEntityTooLarge, s.text(r, "console.look.logo.large", brand.MaxLogo>>10), b)
+		s.showLook(w, r, http.StatusRequestEntityTooLarge, s.text(r, "console.look.logo.large", brand.MaxLogo>>10), b, false)
 		return
 	} else if err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		s.message(w, r, http.StatusBadRequest, "console.bad")
 		return
 	}
+	kept := b
 	b.Colour = strings.TrimSpace(r.PostFormValue("colour"))
 	if r.PostFormValue("ours") != "" {
 		b.Colour = ""
@@ -113,13 +147,24 @@ func (s *site) setLook(w http.ResponseWriter, r *http.Request) {
 			b.Logo = logo
 		}
 	}
-	if key := lookProblem(b); key != "" {
-		s.showLook(w, r, http.StatusBadRequest, s.text(r, key, brand.MaxLogo>>10), b)
+	key := lookProblem(b)
+	if b.Logo == nil {
+		b.LogoAlt = "" // there is nothing that it says
+	}
+	// What is shown again has the logo that is kept: a browser does not send a file twice.
+	shown := b
+	shown.Logo = kept.Logo
+	switch {
+	case key != "":
+		s.showLook(w, r, http.StatusBadRequest, s.text(r, key, brand.MaxLogo>>10), shown, true)
+		return
+	case r.PostFormValue("show") != "":
+		s.showLook(w, r, http.StatusOK, "", shown, true)
 		return
 	}
 	if err := s.Store.SetBrand(r.Context(), b, "look", actor(r), s.Now()); err != nil {
 		s.Log.Info("the look was not kept", "error", err)
-		s.showLook(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), b)
+		s.showLook(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), shown, true)
 		return
 	}
 	s.redirect(w, r, "/settings/look?done=saved")
@@ -145,129 +190,42 @@ func lookProblem(b brand.Brand) string {
 	return ""
 }
 
-type lookWordsPage struct {
-	Language  string
-	Languages []choice
-	Query     string
-	Lines     []lookWord
-	More      bool
-	May       bool
-}
-
-type lookWord struct {
-	Key, Text, Ours string
-	Own             bool
-}
-
-// mostLookWords is how many texts are shown at once.
-const mostLookWords = 40
-
-func (s *site) lookWords(w http.ResponseWriter, r *http.Request) {
-	s.showLookWords(w, r, http.StatusOK, "", r.URL.Query().Get("lang"), r.URL.Query().Get("q"))
-}
-
-func (s *site) showLookWords(w http.ResponseWriter, r *http.Request, status int, problem, lang, query string) {
-	b, err := s.Store.Brand(r.Context())
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	if !slices.Contains(s.Templates.Languages(), lang) {
-		lang = s.lang(r)
-	}
-	if !plainLine(query, 100) {
-		query = ""
-	}
-	p := lookWordsPage{Language: lang, Query: query, May: userOf(r).Role.May(staff.Administrator)}
-	for _, l := range s.languages() {
-		text := l.Name
-		if len(b.Words[l.Code]) > 0 {
-			text += " ✓"
-		}
-		p.Languages = append(p.Languages, choice{l.Code, text, l.Code == lang})
-	}
-	for _, key := range s.Templates.Keys(lang) {
-		line := lookWord{Key: key, Ours: s.Templates.Text(lang, key)}
-		line.Text, line.Own = b.Words[lang][key]
-		if !line.Own {
-			line.Text = line.Ours
-		}
-		if query != "" && !strings.Contains(strings.ToLower(line.Text+" "+key), strings.ToLower(query)) || query == "" && !line.Own && !startWord(key) {
-			continue
-		}
-		if len(p.Lines) == mostLookWords {
-			p.More = true
-			break
-		}
-		p.Lines = append(p.Lines, line)
-	}
-	s.show(w, r, status, "lookwords", "settings", problem, p)
-}
-
-// startWord reports whether a text is shown before anybody searches: those of the
-// page that recipients manage their subscriptions on.
-func startWord(key string) bool { return strings.HasPrefix(key, "manage.") }
-
-// setLookWords keeps a text of the tenant's own; without one it is ours again.
-func (s *site) setLookWords(w http.ResponseWriter, r *http.Request) {
-	lang, key, text, query := r.PostFormValue("lang"), r.PostFormValue("key"), strings.TrimSpace(r.PostFormValue("text")), r.PostFormValue("q")
-	b, err := s.Store.Brand(r.Context())
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	words := map[string]map[string]string{}
-	for l, texts := range b.Words {
-		words[l] = texts
-	}
-	own := map[string]string{}
-	for k, t := range words[lang] {
-		own[k] = t
-	}
-	delete(own, key)
-	if r.PostFormValue("ours") == "" && text != s.Templates.Text(lang, key) {
-		own[key] = text
-	}
-	words[lang] = own
-	b.Words = words
-	if _, err := s.Templates.Branded(b); err != nil {
-		s.Log.Info("a text was not taken", "error", err)
-		s.showLookWords(w, r, http.StatusBadRequest, s.text(r, "console.look.words.wrong", key), lang, query)
-		return
-	}
-	if err := s.Store.SetBrand(r.Context(), b, "word "+lang+" "+key, actor(r), s.Now()); err != nil {
-		s.Log.Info("a text was not kept", "error", err)
-		s.showLookWords(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), lang, query)
-		return
-	}
-	s.redirect(w, r, "/settings/look/words?"+url.Values{"lang": {lang}, "q": {query}, "done": {"saved"}}.Encode())
-}
-
 // branded is the set of the recipients' pages in the look that is kept, with a
-// colour that is tried, unless it is none.
+// colour that is tried: "ours" for ours, "" for the one that is kept.
 func (s *site) branded(ctx context.Context, colour string) (*templates.Set, error) {
 	b, err := s.Store.Brand(ctx)
 	if err != nil {
 		return nil, err
 	}
 	tried := b
-	if tried.Colour = colour; colour != "" && tried.Validate() == nil {
+	switch tried.Colour = colour; {
+	case colour == triedOurs:
+		b.Colour = ""
+	case colour != "" && tried.Validate() == nil:
 		b = tried
 	}
 	return s.Templates.Branded(b)
 }
 
-// The preview's own files are below it, each colour's in a folder.
+// The preview's own files are below it, in a folder for each colour and theme:
+// kept.light, ours.dark, ffcc00.dark.
 const (
 	previewBase = "/settings/look/preview/"
 	keptColour  = "kept"
+	triedOurs   = "ours"
 )
 
 // lookPreview shows a made-up recipient's page, to be framed by ours.
 func (s *site) lookPreview(w http.ResponseWriter, r *http.Request) {
 	colour, folder := r.URL.Query().Get("colour"), keptColour
-	if (brand.Brand{Colour: colour}).Validate() == nil && colour != "" {
+	switch {
+	case colour == triedOurs:
+		folder = triedOurs
+	case colour != "" && (brand.Brand{Colour: colour}).Validate() == nil:
 		folder = strings.TrimPrefix(colour, "#")
+	}
+	if theme := r.URL.Query().Get("theme"); theme == "light" || theme == "dark" {
+		folder += "." + theme
 	}
 	set, err := s.branded(r.Context(), colour)
 	if err != nil {
@@ -291,24 +249,40 @@ func (s *site) lookPreview(w http.ResponseWriter, r *http.Request) {
 			p.Types = append(p.Types, templates.TypeChoice{ID: int64(i + 1), Name: nameIn(t.Names, lang, t.Key), In: i%2 == 0})
 		}
 	}
-	// The page is framed by ours, and can do nothing.
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'")
+	// The page is framed by ours, and can do nothing. A logo that is only chosen yet
+	// is a blob: of the browser's.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'")
 	w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 	if err := web.Render(w, http.StatusOK, lang, func(to io.Writer) error { return set.Manage(to, p) }); err != nil {
 		s.fail(w, r, err)
 	}
 }
 
-// lookAsset serves what the preview refers to.
+// lookAsset serves what the preview refers to; style sheets for one theme,
+// whatever the browser's is.
 func (s *site) lookAsset(w http.ResponseWriter, r *http.Request) {
-	colour := ""
-	if folder := r.PathValue("colour"); folder != keptColour {
-		colour = "#" + folder
+	colour, theme, _ := strings.Cut(r.PathValue("colour"), ".")
+	switch colour {
+	case keptColour:
+		colour = ""
+	case triedOurs:
+	default:
+		colour = "#" + colour
 	}
 	set, err := s.branded(r.Context(), colour)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	web.Static(set).ServeHTTP(w, r)
+	asset, ok := set.Asset(r.PathValue("name"))
+	if !ok || theme == "" || !strings.HasPrefix(asset.Type, "text/css") {
+		web.Static(set).ServeHTTP(w, r)
+		return
+	}
+	when := "not all"
+	if theme == "dark" {
+		when = "all"
+	}
+	w.Header().Set("Content-Type", asset.Type)
+	_, _ = strings.NewReplacer("(prefers-color-scheme: dark)", when, "color-scheme: light dark", "color-scheme: "+theme).WriteString(w, string(asset.Content))
 }

@@ -313,12 +313,12 @@ func (s *site) sendTest(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnprocessableEntity, s.text(r, "console.composer.preview.broken")+" "+s.whyBroken(r, only, lang).Text)
 		return
 	}
-	allowed, err := s.Store.Attempt(r.Context(), staff.HashToken("test mail "+actor(r)), campaign.MostTestMails, campaign.TestMailWindow, s.Now())
+	wait, err := s.Store.Attempt(r.Context(), staff.HashToken("test mail "+actor(r)), campaign.MostTestMails, campaign.TestMailWindow, s.Now())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if !allowed {
+	if wait > 0 {
 		refuse(http.StatusTooManyRequests, s.text(r, "console.composer.test.slow"))
 		return
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,6 +41,19 @@ func (s *site) sendingRoutes() []route {
 		{pattern: "GET /settings/domains", role: staff.Viewer, handle: s.domains},
 		{pattern: "GET /settings/domains/{domain}", role: staff.Marketer, handle: s.domain},
 	}
+}
+
+// relayTroubles are those that there are words for.
+func relayTroubles() []string {
+	return []string{"name", "closed", "silent", "certificate", "login", "refused"}
+}
+
+// Trouble is what kind of trouble the test met, of those that there are words for.
+func (l relayLine) Trouble() string {
+	if slices.Contains(relayTroubles(), l.Test.Trouble) {
+		return l.Test.Trouble
+	}
+	return "other"
 }
 
 // relayLine is a relay as the workers tell of it.
@@ -89,26 +102,13 @@ func plainNumber(lang string, n float64) string {
 	return templates.Numeral(lang, strconv.FormatFloat(n, 'f', -1, 64))
 }
 
-// paceField writes a pace as it stands in a field; readPace reads it.
-func paceField(lang, pace string) string {
-	number, unit, _ := strings.Cut(pace, "/")
-	return templates.Numeral(lang, number) + "/" + unit
-}
-
-func readPace(lang, text string) string {
-	number, unit, ok := strings.Cut(text, "/")
-	if !ok {
-		return text
-	}
-	return templates.ReadNumeral(lang, strings.TrimSpace(number)) + "/" + strings.TrimSpace(unit)
-}
-
 // limitForm is a limit as it is written in the form.
 type limitForm struct {
-	Kind                        campaign.LimitKind
-	Name, Domains, Pace, AtOnce string
-	First, From, Growth         string
-	Change                      bool // of one that there is
+	Kind                  campaign.LimitKind
+	Name, Domains, AtOnce string
+	Pace                  paceForm
+	First, From, Growth   string
+	Change                bool // of one that there is
 }
 
 // usualGrowth is that of a warm-up for which nobody has said another.
@@ -117,10 +117,8 @@ const usualGrowth = "1.5"
 // formOf shows a limit in the form, to be changed.
 func (s *site) formOf(r *http.Request, l campaign.Limit) limitForm {
 	lang := s.lang(r)
-	f := limitForm{Kind: l.Kind, Name: l.Name, Domains: strings.Join(l.Domains, "\n"), Change: true, Growth: templates.Numeral(lang, usualGrowth)}
-	if l.PerSecond > 0 {
-		f.Pace = paceField(lang, contact.PaceText(l.PerSecond))
-	}
+	f := limitForm{Kind: l.Kind, Name: l.Name, Domains: strings.Join(l.Domains, "\n"), Change: true, Growth: templates.Numeral(lang, usualGrowth),
+		Pace: paceFormOf(lang, contact.PaceText(l.PerSecond))}
 	if l.Connections > 0 {
 		f.AtOnce = templates.Numeral(lang, strconv.Itoa(l.Connections))
 	}
@@ -133,7 +131,7 @@ func (s *site) formOf(r *http.Request, l campaign.Limit) limitForm {
 // readLimit reads the form's fields.
 func readLimit(r *http.Request) limitForm {
 	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	f := limitForm{Kind: campaign.LimitKind(get("kind")), Name: get("name"), Domains: get("domains"), Pace: get("pace"), AtOnce: get("connections"),
+	f := limitForm{Kind: campaign.LimitKind(get("kind")), Name: get("name"), Domains: get("domains"), Pace: readPace(r, "pace"), AtOnce: get("connections"),
 		First: get("first"), From: get("from"), Growth: get("growth"), Change: get("change") != ""}
 	if f.Kind != campaign.RelayLimit {
 		f.Name = strings.ToLower(f.Name)
@@ -146,10 +144,8 @@ func (f limitForm) limit(lang string, today time.Time) (l campaign.Limit, err er
 	l = campaign.Limit{Kind: f.Kind, Name: f.Name}
 	wrong := func(p campaign.LimitProblem) (campaign.Limit, error) { return l, &campaign.LimitError{Problem: p} }
 	l.Domains = strings.FieldsFunc(strings.ToLower(f.Domains), func(c rune) bool { return unicode.IsSpace(c) || c == ',' || c == ';' })
-	if f.Pace != "" {
-		if l.PerSecond, err = contact.ParsePace(readPace(lang, f.Pace)); err != nil {
-			return wrong(campaign.LimitPaceWrong)
-		}
+	if l.PerSecond, err = contact.ParsePace(f.Pace.pace(lang)); err != nil {
+		return wrong(campaign.LimitPaceWrong)
 	}
 	if f.AtOnce != "" {
 		if l.Connections, err = strconv.Atoi(templates.ReadNumeral(lang, f.AtOnce)); err != nil {
@@ -171,18 +167,6 @@ func (f limitForm) limit(lang string, today time.Time) (l campaign.Limit, err er
 		}
 	}
 	return l, l.Validate()
-}
-
-// rateText writes mails a second in the unit that reads best.
-func (s *site) rateText(r *http.Request, perSecond float64) string {
-	lang := s.lang(r)
-	switch {
-	case perSecond == 0:
-		return s.text(r, "console.setting.value.unlimited")
-	case perSecond >= 1:
-		return s.text(r, "console.limit.second", plainNumber(lang, math.Round(perSecond*10)/10))
-	}
-	return s.text(r, "console.limit.hour", plainNumber(lang, math.Round(perSecond*36000)/10))
 }
 
 // setLimit keeps a limit as the form says. One that there is already is changed
@@ -253,7 +237,8 @@ func (s *site) relays(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 	ctx, now := r.Context(), s.Now()
-	p.May, p.Form.Growth = userOf(r).Role.May(staff.Administrator), templates.Numeral(s.lang(r), usualGrowth)
+	p.May = userOf(r).Role.May(staff.Administrator)
+	p.Form.Growth, p.Form.Pace.Per = templates.Numeral(s.lang(r), usualGrowth), usualUnit
 	if p.Workers, err = s.Store.WorkersNow(ctx, now); err != nil {
 		return p, err
 	}
@@ -384,9 +369,20 @@ func (s *site) domains(w http.ResponseWriter, r *http.Request) {
 
 type domainPage struct {
 	Name    string
-	Records []senderdomain.Record
+	Records []domainRecord
 	Signed  bool
+	Asked   bool   // all of it could be asked
+	Lacks   int    // records that are missing or wrong
+	Letter  string // to whoever keeps the DNS; "" when there is nothing to do
 }
+
+type domainRecord struct {
+	senderdomain.Record
+	Field string // the id of its fields
+}
+
+// Publish reports whether there is something to publish.
+func (r domainRecord) Publish() bool { return r.Want != "" && !r.State.Done() }
 
 // domain asks the DNS about a domain and says what to publish.
 func (s *site) domain(w http.ResponseWriter, r *http.Request) {
@@ -400,8 +396,35 @@ func (s *site) domain(w http.ResponseWriter, r *http.Request) {
 		s.gone(w, r)
 		return
 	}
-	p := domainPage{Name: list[at].Name, Records: s.checkDomain(r.Context(), list[at]), Signed: len(list[at].Keys) > 0}
+	p := domainPage{Name: list[at].Name, Signed: len(list[at].Keys) > 0, Asked: true}
+	for i, record := range s.checkDomain(r.Context(), list[at]) {
+		p.Records = append(p.Records, domainRecord{record, fmt.Sprint("record-", i+1)})
+		p.Asked = p.Asked && record.State != senderdomain.Unknown
+		if !record.State.Done() {
+			p.Lacks++
+		}
+	}
+	p.Letter = s.dnsLetter(r, p)
 	s.show(w, r, http.StatusOK, "domain", "settings", "", p)
+}
+
+// dnsLetter asks whoever keeps the DNS of a domain for what it lacks.
+func (s *site) dnsLetter(r *http.Request, p domainPage) string {
+	var asks []string
+	for _, record := range p.Records {
+		if !record.Publish() {
+			continue
+		}
+		key, found := "console.dns.letter.add", ""
+		if len(record.Found) > 0 {
+			key, found = "console.dns.letter.change", strings.Join(record.Found, "\n  ")
+		}
+		asks = append(asks, fmt.Sprintf("%d. ", len(asks)+1)+s.text(r, key, record.Name, record.Want, found))
+	}
+	if len(asks) == 0 {
+		return ""
+	}
+	return s.text(r, "console.dns.letter.hello", p.Name) + "\n\n" + strings.Join(asks, "\n\n") + "\n\n" + s.text(r, "console.dns.letter.bye")
 }
 
 // checkDomain asks about all records at once.

@@ -88,9 +88,7 @@ func (s *site) settingText(r *http.Request, name gating.Setting, value string) s
 			return s.number(r, n)
 		}
 	case contact.SettingSendPace:
-		if perSecond, err := contact.ParsePace(value); err == nil {
-			return s.rateText(r, perSecond)
-		}
+		return s.paceText(r, value)
 	case contact.SettingConfirmSources:
 		var names []string
 		for source := range strings.SplitSeq(value, ",") {
@@ -152,13 +150,17 @@ type choice struct {
 type settingPage struct {
 	settingRow
 	Written string // what is in the form
-	Kind    string // of the form: choice, many, text
+	Kind    string // of the form: choice, many, pace, zone, text
 	Choices []choice
+	Pace    paceForm
+	Zones   []zoneGroup
 	History []settingHistory
 	May     bool
-	// Ask: the change has effects that are shown first. To is what is asked for.
-	Ask bool
-	To  string
+	// Shown: what a change does is shown before it is made. To is what is asked
+	// for, and asked about now, or "".
+	Shown bool
+	IsOn  bool // of a switch
+	To    string
 }
 
 type settingHistory struct {
@@ -170,11 +172,12 @@ type settingHistory struct {
 const mostHistory = 50
 
 func (s *site) setting(w http.ResponseWriter, r *http.Request) {
-	s.showSetting(w, r, http.StatusOK, "", "", false)
+	s.showSetting(w, r, http.StatusOK, "", "", "")
 }
 
-// showSetting shows a setting; written is what was asked for and not taken.
-func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, problem, written string, ask bool) {
+// showSetting shows a setting; written is what was asked for and not taken, to
+// what is asked about before it is done.
+func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, problem, written, to string) {
 	name := gating.Setting(r.PathValue("name"))
 	at := slices.IndexFunc(s.Settings, func(d gating.SettingDefault) bool { return d.Name == name })
 	if at < 0 {
@@ -188,14 +191,14 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 	}
 	d := s.Settings[at]
 	p := settingPage{settingRow: settingRow{Name: name, Default: s.settingText(r, name, d.Default)}, Kind: "text", Written: d.Default,
-		May: userOf(r).Role.May(staff.Administrator), Ask: ask, To: written}
+		May: userOf(r).Role.May(staff.Administrator), Shown: name == gating.SettingPrivacy, To: to}
 	for _, c := range history {
 		p.History = append(p.History, settingHistory{c, s.settingText(r, name, c.Value)})
 	}
 	if len(history) > 0 {
 		p.Written, p.Changed = history[0].Value, history[0]
 	}
-	p.Value = s.settingText(r, name, p.Written)
+	p.Value, p.IsOn = s.settingText(r, name, p.Written), p.Written == "on"
 	if err := s.settingChoices(r, &p); err != nil {
 		s.fail(w, r, err)
 		return
@@ -203,6 +206,9 @@ func (s *site) showSetting(w http.ResponseWriter, r *http.Request, status int, p
 	p.Written = s.settingField(r, name, p.Written)
 	if problem != "" {
 		p.Written = written
+		if p.Kind == "pace" {
+			p.Pace = readPace(r, "value")
+		}
 	}
 	s.show(w, r, status, "setting", "settings", problem, p)
 }
@@ -233,6 +239,10 @@ func (s *site) settingChoices(r *http.Request, p *settingPage) error {
 				add(t.Key, nameIn(t.Names, s.lang(r), t.Key))
 			}
 		}
+	case contact.SettingSendPace:
+		p.Kind, p.Pace = "pace", paceFormOf(s.lang(r), p.Written)
+	case contact.SettingTimeZone:
+		p.Kind, p.Zones = "zone", s.zones(r, p.Written)
 	case contact.SettingConfirmSources:
 		p.Kind = "many"
 		for _, source := range contact.AddingSources() {
@@ -254,9 +264,6 @@ func (s *site) settingField(r *http.Request, name gating.Setting, value string) 
 	if slices.Contains(settingWords(), value) {
 		return s.text(r, "console.setting.word."+value)
 	}
-	if strings.Contains(value, "/") {
-		return paceField(s.lang(r), value)
-	}
 	return templates.Numeral(s.lang(r), value)
 }
 
@@ -265,21 +272,56 @@ func (s *site) readSetting(r *http.Request, name gating.Setting, text string) st
 	if !numeric(name) {
 		return text
 	}
+	if word := s.settingWord(r, text); word != "" {
+		return word
+	}
+	return templates.ReadNumeral(s.lang(r), text)
+}
+
+// settingWord returns the word that is written, in English or the user's language;
+// "" when it is none.
+func (s *site) settingWord(r *http.Request, text string) string {
 	for _, word := range settingWords() {
 		if strings.EqualFold(text, word) || strings.EqualFold(text, s.text(r, "console.setting.word."+word)) {
 			return word
 		}
 	}
-	if strings.Contains(text, "/") {
-		return readPace(s.lang(r), text)
+	return ""
+}
+
+// zoneGroup is the time zones of a part of the world.
+type zoneGroup struct {
+	Name    string
+	Choices []choice
+}
+
+// zones are the time zones to choose from; chosen is among them whatever it is.
+func (s *site) zones(r *http.Request, chosen string) (groups []zoneGroup) {
+	list := contact.Zones()
+	if chosen != "" && !slices.Contains(list, chosen) {
+		list = append(list, chosen)
 	}
-	return templates.ReadNumeral(s.lang(r), text)
+	for _, zone := range list {
+		part, place, ok := strings.Cut(zone, "/")
+		if !ok {
+			part, place = "", zone
+		}
+		name := s.text(r, "console.zone."+strings.ToLower(part))
+		at := slices.IndexFunc(groups, func(g zoneGroup) bool { return g.Name == name })
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, zoneGroup{Name: name})
+		}
+		text := strings.NewReplacer("_", " ", "/", ", ").Replace(place)
+		groups[at].Choices = append(groups[at].Choices, choice{zone, text, zone == chosen})
+	}
+	return groups
 }
 
 // numeric reports whether a setting is a number.
 func numeric(name gating.Setting) bool {
 	switch name {
-	case gating.SettingConsentLife, gating.SettingBounceLimit, contact.SettingSignUpLife, contact.SettingSendPace, contact.SettingFailureLimit,
+	case gating.SettingConsentLife, gating.SettingBounceLimit, contact.SettingSignUpLife, contact.SettingFailureLimit,
 		contact.SettingComplaintLimit, contact.SettingConfirmAbove:
 		return true
 	}
@@ -304,8 +346,13 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value := strings.TrimSpace(strings.Join(r.PostForm["value"], ","))
+	if name == contact.SettingSendPace {
+		if value = s.settingWord(r, value); value == "" {
+			value = readPace(r, "value").pace(s.lang(r))
+		}
+	}
 	if value != "" && !plainLine(value, 500) {
-		s.showSetting(w, r, http.StatusBadRequest, s.text(r, "setting."+string(name)+".wrong"), "", false)
+		s.showSetting(w, r, http.StatusBadRequest, s.text(r, "setting."+string(name)+".wrong"), "", "")
 		return
 	}
 	if name == gating.SettingPrivacy && r.PostForm.Get("sure") == "" && (value == "on" || value == "off") {
@@ -315,7 +362,7 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if now != value {
-			s.showSetting(w, r, http.StatusOK, "", value, true)
+			s.showSetting(w, r, http.StatusOK, "", "", value)
 			return
 		}
 	}
@@ -326,7 +373,7 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 		if problem == key {
 			problem = err.Error()
 		}
-		s.showSetting(w, r, http.StatusBadRequest, problem, value, false)
+		s.showSetting(w, r, http.StatusBadRequest, problem, value, "")
 		return
 	}
 	s.redirect(w, r, "/settings/rules/"+string(name)+"?done=saved")
@@ -343,23 +390,34 @@ type effectRow struct {
 	Reasons   []effectReason
 }
 
+// Held is how many would be kept back that now are not.
+func (r effectRow) Held() int64 { return max(0, r.Now-r.Then) }
+
 type effectReason struct {
 	Text  string
 	Count int64
 }
 
+// effects is what switching E-marketing privacy would change: for the campaigns
+// under way, and for a mail to everybody that has no type.
+type effects struct {
+	Rows     []effectRow
+	Everyone effectRow
+}
+
 type effectPage struct {
+	effects
 	To      string
-	Rows    []effectRow
-	Held    int64 // who would be blocked that now are not
+	Held    int64 // who would be kept back of the mails under way that now are not
 	Pending bool  // it is being counted
+	Looked  int64 // how many people were asked about so far
 }
 
 // effectLife is how long what was counted is shown.
-const effectLife = 30 * time.Second
+const effectLife = time.Minute
 
-// privacyEffect counts what switching E-marketing privacy would do to the
-// campaigns under way: the gate is asked about each who is still to be mailed.
+// privacyEffect counts what switching E-marketing privacy would do: the gate is
+// asked about each who is still to be mailed, and about each contact.
 func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 	p := effectPage{To: r.URL.Query().Get("to")}
 	if p.To != "on" && p.To != "off" {
@@ -372,17 +430,17 @@ func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	lang, on := s.lang(r), p.To == "on"
-	j := s.books.get(fmt.Sprintf("effect %s %s %d", p.To, lang, policy.Version), effectLife, s.Patience, time.Now(), func(ctx context.Context, _ *work) (any, error) {
-		return s.effects(ctx, lang, policy, on)
+	j := s.books.get(fmt.Sprintf("effect %s %s %d", p.To, lang, policy.Version), effectLife, s.Patience, time.Now(), func(ctx context.Context, j *work) (any, error) {
+		return s.effects(ctx, j, lang, policy, on)
 	})
-	rows, ready, err := result[[]effectRow](j)
+	found, ready, err := result[effects](j)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	p.Rows, p.Pending = rows, !ready
-	for _, row := range rows {
-		p.Held += max(0, row.Now-row.Then)
+	p.effects, p.Pending, p.Looked = found, !ready, j.Progress.Load()
+	for _, row := range p.Rows {
+		p.Held += row.Held()
 	}
 	if partial(r) {
 		s.fragment(w, r, http.StatusOK, "effect", "effect", p)
@@ -391,34 +449,37 @@ func (s *site) privacyEffect(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "effect", "settings", "", p)
 }
 
-func (s *site) effects(ctx context.Context, lang string, policy gating.Policy, on bool) (rows []effectRow, err error) {
+func (s *site) effects(ctx context.Context, j *work, lang string, policy gating.Policy, on bool) (found effects, err error) {
 	underway, err := s.Store.Underway(ctx)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	for _, c := range underway {
-		row, err := s.effect(ctx, lang, c, policy, on)
-		if err != nil {
-			return nil, err
+		people := s.Store.Waiting(ctx, c.ID, c.Type)
+		if c.State == campaign.StateScheduled {
+			people = s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now))
 		}
-		rows = append(rows, row)
+		row, err := s.effect(j, lang, c, people, policy, on)
+		if err != nil {
+			return found, err
+		}
+		found.Rows = append(found.Rows, row)
 	}
-	return rows, nil
+	mail := campaign.Campaign{Class: gating.Marketing}
+	found.Everyone, err = s.effect(j, lang, mail, s.Store.Audience(ctx, mail.Type, contact.Selection{}), policy, on)
+	return found, err
 }
 
-func (s *site) effect(ctx context.Context, lang string, c campaign.Campaign, policy gating.Policy, on bool) (row effectRow, err error) {
+func (s *site) effect(j *work, lang string, c campaign.Campaign, people iter.Seq2[contact.Recipient, error], policy gating.Policy, on bool) (row effectRow, err error) {
 	row = effectRow{ID: c.ID, Name: c.Name, State: c.State, Planning: c.State != campaign.StateScheduled && c.Planned.IsZero()}
 	policy.Override = c.OverrideReason != ""
 	report := campaign.NewGateReport(c, policy)
-	people := s.Store.Waiting(ctx, c.ID, c.Type)
-	if c.State == campaign.StateScheduled {
-		people = s.Store.Audience(ctx, c.Type, c.Content.Audience.Selection(policy.Now))
-	}
 	for person, err := range people {
 		if err != nil {
 			return row, errors.Join(errors.New("ask the gate"), err)
 		}
 		report.Add(person)
+		j.Progress.Add(1)
 	}
 	row.Waiting = report.Audience
 	by := report.On

@@ -21,6 +21,7 @@ type userStore interface {
 	Uninvite(ctx context.Context, id int64, actor string, now time.Time) error
 	SetRole(ctx context.Context, user int64, role staff.Role, actor string, now time.Time) error
 	DisableUser(ctx context.Context, user int64, actor string, now time.Time) error
+	EndUserSessions(ctx context.Context, user int64, actor string, now time.Time) error
 	EnableUser(ctx context.Context, user int64, actor string, now time.Time) error
 	ChangePassword(ctx context.Context, user int64, passwordHash string, keep []byte, now time.Time) error
 	SetUserZone(ctx context.Context, user int64, zone string) error
@@ -43,6 +44,7 @@ type usersPage struct {
 	Me          int64
 	// Link is shown once, with whom it is for.
 	Link, For string
+	Known     bool   // it is for a user: with it they choose a new password
 	Email     string // as it was written
 	Role      staff.Role
 }
@@ -76,13 +78,39 @@ func (s *site) inviteUser(w http.ResponseWriter, r *http.Request) {
 		s.showUsers(w, r, http.StatusBadRequest, s.text(r, "console.users.role.wrong"), p)
 		return
 	}
-	token, hash := staff.NewToken()
-	now := s.Now()
-	if err := s.Store.Invite(r.Context(), hash, string(address), p.Role, actor(r), now, now.Add(staff.InvitationLife)); err != nil {
+	s.showLink(w, r, string(address), p.Role)
+}
+
+// showLink makes a link for somebody, and shows it.
+func (s *site) showLink(w http.ResponseWriter, r *http.Request, email string, role staff.Role) {
+	_, err := s.Store.UserByEmail(r.Context(), email)
+	known := err == nil
+	if err != nil && !errors.Is(err, staff.ErrNotFound) {
 		s.fail(w, r, err)
 		return
 	}
-	s.showUsers(w, r, http.StatusOK, "", usersPage{Link: s.URL + "/setup/" + token, For: string(address), Role: staff.Marketer})
+	token, hash := staff.NewToken()
+	now := s.Now()
+	if err := s.Store.Invite(r.Context(), hash, email, role, actor(r), now, now.Add(staff.InvitationLife)); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.showUsers(w, r, http.StatusOK, "", usersPage{Link: s.URL + "/setup/" + token, For: email, Known: known, Role: staff.Marketer})
+}
+
+// newPassword makes a link by which a user chooses a new password.
+func (s *site) newPassword(w http.ResponseWriter, r *http.Request, id int64) {
+	members, err := s.Store.Members(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	at := slices.IndexFunc(members, func(m staff.Member) bool { return m.ID == id && !m.Disabled })
+	if at < 0 {
+		s.gone(w, r)
+		return
+	}
+	s.showLink(w, r, members[at].Email, members[at].Role)
 }
 
 func (s *site) changeUser(w http.ResponseWriter, r *http.Request) {
@@ -100,6 +128,11 @@ func (s *site) changeUser(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		err = s.Store.SetRole(ctx, id, role, actor(r), now)
+	case "password":
+		s.newPassword(w, r, id)
+		return
+	case "sessions":
+		err = s.Store.EndUserSessions(ctx, id, actor(r), now)
 	case "disable":
 		err = s.Store.DisableUser(ctx, id, actor(r), now)
 	case "enable":

@@ -75,7 +75,7 @@ func explain(err error) error {
 	if !errors.As(err, &reply) {
 		return err
 	}
-	says := fmt.Errorf("%d %s", reply.Code, strings.Join(strings.Fields(reply.Msg), " "))
+	says := said{reply}
 	switch reply.Code {
 	case 534, 535, 538:
 		return fmt.Errorf("it refuses the user or the password: %w", says)
@@ -84,6 +84,15 @@ func explain(err error) error {
 	}
 	return fmt.Errorf("it answers %w", says)
 }
+
+// said is a reply as the relay gave it, on one line.
+type said struct{ reply *textproto.Error }
+
+func (s said) Error() string {
+	return fmt.Sprintf("%d %s", s.reply.Code, strings.Join(strings.Fields(s.reply.Msg), " "))
+}
+
+func (s said) Unwrap() error { return s.reply }
 
 // client returns a go-mail client, which dials, encrypts and authenticates.
 func (r Relay) client(dial mail.DialContextFunc) (*mail.Client, error) {

@@ -39,6 +39,9 @@ func (db *DB) AuditLog(ctx context.Context, f staff.Filter) ([]staff.Entry, erro
 	if f.Topic != "" {
 		add("split_part(action, ' ', 1) = ?", f.Topic)
 	}
+	if f.Action != "" {
+		add("action = ?", f.Action)
+	}
 	if f.Contact != 0 {
 		add("contact = ?", f.Contact)
 	}

@@ -65,7 +65,7 @@ func (db *DB) TakeRelayTest(ctx context.Context, relays []string, now time.Time)
 
 // RecordRelayTest keeps what a test found.
 func (db *DB) RecordRelayTest(ctx context.Context, t campaign.RelayTest) error {
-	_, err := db.pool.Exec(ctx, `UPDATE relay_test SET done_at = $2, ok = $3, says = $4 WHERE id = $1`, t.ID, t.Done, t.OK, t.Says)
+	_, err := db.pool.Exec(ctx, `UPDATE relay_test SET done_at = $2, ok = $3, says = $4, trouble = $5 WHERE id = $1`, t.ID, t.Done, t.OK, t.Says, t.Trouble)
 	if err != nil {
 		return fmt.Errorf("record a test: %w", err)
 	}
@@ -75,7 +75,7 @@ func (db *DB) RecordRelayTest(ctx context.Context, t campaign.RelayTest) error {
 // RelayTests returns the newest test of each relay.
 func (db *DB) RelayTests(ctx context.Context) ([]campaign.RelayTest, error) {
 	rows, err := db.pool.Query(ctx, `
-		SELECT DISTINCT ON (relay) id, relay, actor, asked_at, coalesce(taken_at, '0001-01-01 00:00+00'), coalesce(done_at, '0001-01-01 00:00+00'), ok, says
+		SELECT DISTINCT ON (relay) id, relay, actor, asked_at, coalesce(taken_at, '0001-01-01 00:00+00'), coalesce(done_at, '0001-01-01 00:00+00'), ok, says, trouble
 		FROM relay_test ORDER BY relay, id DESC`)
 	if err != nil {
 		return nil, fmt.Errorf("read tests: %w", err)

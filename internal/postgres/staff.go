@@ -172,14 +172,20 @@ func (db *DB) SetUserLanguage(ctx context.Context, user int64, language string) 
 	return nil
 }
 
-// Attempt counts an attempt under a key, and reports whether there were fewer
-// than most within the window.
-func (db *DB) Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (allowed bool, err error) {
+// Attempt counts an attempt under a key, if there were fewer than most within the
+// window, and returns how long to wait otherwise; 0 when it may be made. One that
+// may not is not counted: trying meanwhile makes nobody wait longer.
+func (db *DB) Attempt(ctx context.Context, key []byte, most int, window time.Duration, now time.Time) (wait time.Duration, err error) {
+	var oldest *time.Time
 	err = db.pool.QueryRow(ctx, `
-		WITH used AS (INSERT INTO form_use (network, at) VALUES ($1, $2))
-		SELECT count(*) < $3 FROM form_use WHERE network = $1 AND at > $4`, key, now, most, now.Add(-window)).Scan(&allowed)
+		WITH recent AS (SELECT at FROM form_use WHERE network = $1 AND at > $4 ORDER BY at DESC LIMIT $3),
+			used AS (INSERT INTO form_use (network, at) SELECT $1, $2 WHERE (SELECT count(*) FROM recent) < $3)
+		SELECT CASE WHEN count(*) >= $3 THEN min(at) END FROM recent`, key, now, most, now.Add(-window)).Scan(&oldest)
 	if err != nil {
-		return false, fmt.Errorf("count attempts: %w", err)
+		return 0, fmt.Errorf("count attempts: %w", err)
 	}
-	return allowed, nil
+	if oldest == nil {
+		return 0, nil
+	}
+	return max(time.Second, oldest.Add(window).Sub(now)), nil
 }

@@ -82,6 +82,13 @@ func (db *DB) DisableUser(ctx context.Context, user int64, actor string, now tim
 		UPDATE staff SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL RETURNING email, role`, "user disable", actor, now, user, now)
 }
 
+// EndUserSessions logs a user out everywhere.
+func (db *DB) EndUserSessions(ctx context.Context, user int64, actor string, now time.Time) error {
+	return db.changeUser(ctx, `
+		WITH sessions AS (DELETE FROM staff_session WHERE staff_id = $1)
+		SELECT email, role FROM staff WHERE id = $1`, "user sessions", actor, now, user)
+}
+
 // EnableUser lets a user in again, with their password of before.
 func (db *DB) EnableUser(ctx context.Context, user int64, actor string, now time.Time) error {
 	return db.changeUser(ctx, `UPDATE staff SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL RETURNING email, role`, "user enable", actor, now, user)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // Resolver asks the DNS; *net.Resolver does.
@@ -56,6 +58,10 @@ func (s State) Wrong() bool {
 	return slices.Contains([]State{Twice, Open, Other, Revoked, Policy, Broken, Lookups}, s)
 }
 
+// Done reports whether there is nothing to publish or mend, as far as the DNS can
+// be asked.
+func (s State) Done() bool { return s == Right || s == Unknown }
+
 // Key is a key that mails are signed with.
 type Key struct{ Selector, Record string }
 
@@ -71,6 +77,7 @@ type Domain struct {
 type Record struct {
 	Kind  Kind
 	Name  string // where it stands
+	Host  string // the same within its zone, as many DNS hosts ask for it: "@" for the zone's own
 	Want  string // what to publish; "" when there is nothing to
 	Found []string
 	State State
@@ -89,14 +96,29 @@ func (d Domain) Records() []Record {
 	if bounce == "" {
 		bounce = d.Name
 	}
-	list := []Record{{Kind: SPF, Name: bounce, Want: wanted(d.Hosts), hosts: d.Hosts}}
+	list := []Record{{Kind: SPF, Name: bounce, Host: within(bounce), Want: wanted(d.Hosts), hosts: d.Hosts}}
 	for _, k := range d.Keys {
-		list = append(list, Record{Kind: DKIM, Name: k.Selector + "._domainkey." + d.Name, Want: k.Record})
+		name := k.Selector + "._domainkey." + d.Name
+		list = append(list, Record{Kind: DKIM, Name: name, Host: within(name), Want: k.Record})
 	}
 	if len(d.Keys) == 0 {
-		list = append(list, Record{Kind: DKIM, Name: "_domainkey." + d.Name, State: Unsigned})
+		list = append(list, Record{Kind: DKIM, State: Unsigned}) // its name comes with the key
 	}
-	return append(list, Record{Kind: DMARC, Name: "_dmarc." + d.Name, Want: "v=DMARC1; p=none"})
+	dmarc := "_dmarc." + d.Name
+	return append(list, Record{Kind: DMARC, Name: dmarc, Host: within(dmarc), Want: "v=DMARC1; p=none"})
+}
+
+// within is a name as it stands in its zone, which is taken to be the domain that
+// was registered.
+func within(name string) string {
+	zone, err := publicsuffix.EffectiveTLDPlusOne(name)
+	switch {
+	case err != nil:
+		return name
+	case name == zone:
+		return "@"
+	}
+	return strings.TrimSuffix(name, "."+zone)
 }
 
 // Ask asks the DNS about a record and says what it finds.
@@ -128,13 +150,11 @@ func Ask(ctx context.Context, resolver Resolver, r Record) Record {
 	return r
 }
 
-// above is where the record of the domain two labels long stands.
+// above is where the record of the domain that was registered stands.
 func above(name string) (string, bool) {
-	labels := strings.Split(strings.TrimPrefix(name, "_dmarc."), ".")
-	if len(labels) <= 2 {
-		return "", false
-	}
-	return "_dmarc." + strings.Join(labels[len(labels)-2:], "."), true
+	domain := strings.TrimPrefix(name, "_dmarc.")
+	registered, err := publicsuffix.EffectiveTLDPlusOne(domain)
+	return "_dmarc." + registered, err == nil && registered != domain
 }
 
 // lookup returns no texts and no error when the name has none.

@@ -92,6 +92,22 @@ func TestWhatToPublish(t *testing.T) {
 	if got := records[0]; got.Name != "bounce.shop.example" || got.Want != "v=spf1 a:relay.example ip4:192.0.2.7 ip6:2001:db8::7 ~all" {
 		t.Errorf("SPF: %+v", got)
 	}
+	for i, want := range []string{"bounce", "", "_dmarc"} {
+		if records[i].Host != want {
+			t.Errorf("%s stands in its zone at %q, want %q", records[i].Name, records[i].Host, want)
+		}
+	}
+	uk := (senderdomain.Domain{Name: "shop.co.uk", Keys: []senderdomain.Key{{Selector: "j1"}}}).Records()
+	below := (senderdomain.Domain{Name: "news.shop.co.uk"}).Records()[2]
+	if got := senderdomain.Ask(t.Context(), zone{"_dmarc.co.uk.": {"v=DMARC1; p=none"}}, below).State; got != senderdomain.Missing {
+		t.Errorf("the record of all of co.uk counts: %s", got)
+	}
+	if got := senderdomain.Ask(t.Context(), zone{"_dmarc.shop.co.uk.": {"v=DMARC1; p=none"}}, below).State; got != senderdomain.Right {
+		t.Errorf("the record of the domain that was registered: %s", got)
+	}
+	if uk[0].Host != "@" || uk[1].Host != "j1._domainkey" {
+		t.Errorf("below co.uk: %q, %q", uk[0].Host, uk[1].Host)
+	}
 	if got := records[1]; got.State != senderdomain.Unsigned {
 		t.Errorf("without a key: %+v", got)
 	}

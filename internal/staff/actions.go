@@ -17,7 +17,7 @@ func Actions() []string {
 		ContactView, ContactExport, "contact erase", "contact emarketing", "contact type", "contact import", "consent change", "preference set",
 		"audience save", "audience delete", "import", "import check", "import cancel",
 		"settings set", "wording set", "term create", "term rename", "term retire", "type create", "type rename", "type retire", "type move", "brand",
-		"user invite", "user uninvite", "user enter", "user password", "user role", "user disable", "user enable",
+		"user invite", "user uninvite", "user enter", "user password", "user role", "user disable", "user enable", "user sessions",
 		"account preferences", "account sessions", "relay test", "limit set", "limit remove", "upgrade try", "upgrade run", "upgrade links",
 	}
 }

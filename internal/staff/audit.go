@@ -19,6 +19,7 @@ type Entry struct {
 type Filter struct {
 	Actor    string
 	Topic    string // the first word of what was done
+	Action   string // what was done, whole
 	Contact  int64
 	Campaign int64
 	From     time.Time // and later

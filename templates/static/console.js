@@ -86,6 +86,56 @@ if (here.searchParams.has("done")) {
 // A new user is told times as where the browser is.
 for (const zone of document.querySelectorAll("[data-zone]")) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+// Frames with data-fits are as high as the page within, which may show a logo that
+// is only chosen yet. To choose a colour is to want one's own.
+let logo = "";
+const dress = (frame) => {
+  const page = frame.contentDocument;
+  if (!page || !page.body) return;
+  const card = page.querySelector(".card");
+  if (logo && card) {
+    const picture = page.querySelector(".logo") || card.insertBefore(page.createElement("img"), card.firstChild);
+    picture.className = "logo";
+    picture.onload = () => fit(frame);
+    picture.src = logo;
+  }
+  fit(frame);
+};
+const fit = (frame) => {
+  frame.style.height = "0";
+  frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 2}px`;
+};
+document.addEventListener("load", (event) => {
+  if (event.target.matches?.("[data-fits]")) dress(event.target);
+}, true);
+for (const frame of document.querySelectorAll("[data-fits]")) dress(frame);
+window.addEventListener("resize", () => {
+  for (const frame of document.querySelectorAll("[data-fits]")) fit(frame);
+});
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-logo]")) return;
+  URL.revokeObjectURL(logo);
+  const [file] = event.target.files;
+  logo = file ? URL.createObjectURL(file) : "";
+  for (const frame of document.querySelectorAll("[data-fits]")) dress(frame);
+});
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-chooses]")) return;
+  const own = event.target.closest("fieldset").querySelector('[type=radio][value=""]');
+  if (own) own.checked = true;
+}, true);
+
+// A button with data-copies copies what the field of that id holds, and says so.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copies);
+  field.select();
+  // Without https a page may not write to the clipboard by itself.
+  const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+  if (copied || document.execCommand("copy")) button.textContent = button.dataset.copied;
+});
+
 // Dialogs: a button with data-opens shows the dialog of that id; data-closes
 // closes the one around it. A menu closes when one looks elsewhere.
 document.addEventListener("click", (event) => {
