@@ -138,7 +138,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	if _, err := o.db.Choose(t.Context(), contact.Choices{Contact: 1, Source: gating.SourceOneClick, Emarketing: &off, At: noon}); err != nil {
 		t.Fatal(err)
 	}
-	file := "E-mail;Fornavn;Efternavn;Firma;Sprog\r\np0@example.org;Annette;;\xc5ben A/S;da\r\nnew@example.org;=1+1;Holm;\xe5ben a/s;klingon!\r\nNEW@example.org;x;;;\r\nno address;=cmd;;;\r\n"
+	file := "E-mail;Fornavn;Efternavn;Firma;Sprog\r\np0@example.org;Annette;;\xc5ben A/S;da\r\nnew@example.org;=1+1;Holm;\xe5ben a/s;klingon!\r\nNEW@example.org;x;;;\r\nno address;=cmd;;;\r\nlong@example.org;" + strings.Repeat("x", 1200) + ";\"two\nlines\";;\r\n"
 	upload := func(content string) *httptest.ResponseRecorder {
 		var body bytes.Buffer
 		form := multipart.NewWriter(&body)
@@ -183,7 +183,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 		}
 		return list[0]
 	}
-	want := contact.ListCounts{Added: 1, Changed: 1, Refused: 2, Warned: 2, Consents: 1}
+	want := contact.ListCounts{Added: 1, Changed: 1, Refused: 3, Warned: 2, Consents: 1}
 	if im := step("/check", choices, contact.ImportChecked); im.Counts != want {
 		t.Errorf("it would be %+v, want %+v", im.Counts, want)
 	}
@@ -210,8 +210,8 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	refused := b.do("GET", page+"/refused", nil).Body.String()
 	table := csv.NewReader(strings.NewReader(strings.TrimPrefix(refused, "\ufeff")))
 	table.Comma = ';'
-	if rows, err := table.ReadAll(); err != nil || len(rows) != 5 || strings.Join(rows[0], "|") != "E-mail|Fornavn|Efternavn|Firma|Sprog|Line and reason" ||
-		rows[4][0] != "no address" || rows[4][1] != "'=cmd" || !strings.HasPrefix(rows[4][5], "Line 5, ") {
+	if rows, err := table.ReadAll(); err != nil || len(rows) != 6 || strings.Join(rows[0], "|") != "E-mail|Fornavn|Efternavn|Firma|Sprog|Line and reason" ||
+		rows[4][0] != "no address" || rows[4][1] != "'=cmd" || !strings.HasPrefix(rows[4][5], "Line 5, ") || rows[5][1] != strings.Repeat("x", 1200) || rows[5][2] != "two\nlines" {
 		t.Errorf("the refused rows are no list to mend: %q, %v", rows, err)
 	}
 	if choices, header, err := contactlist.Sniff([]byte(refused)); err != nil || choices.Separator != ";" || len(header) != 6 || choices.Columns[0] != contact.ListEmail || choices.Columns[5] != "" {
@@ -220,7 +220,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	if shown := b.do("GET", page, nil).Body.String(); !strings.Contains(shown, o.words.Text("en", "lists.refused.twice")) || !strings.Contains(shown, "no address;=cmd") {
 		t.Errorf("the page does not say what was refused: %s", shown)
 	}
-	if strings.Count(refused, "\n") != 5 || strings.Contains(refused, ";=cmd") || !strings.Contains(refused, o.words.Text("en", "lists.refused.twice")) {
+	if strings.Count(refused, "\n") != 7 || strings.Contains(refused, ";=cmd") || !strings.Contains(refused, o.words.Text("en", "lists.refused.twice")) {
 		t.Errorf("the refused rows: %s", refused)
 	}
 	for _, path := range []string{"/imports", page} {
