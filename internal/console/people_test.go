@@ -25,7 +25,8 @@ func TestAnAudienceIsBuiltWithoutJavaScriptAndSaved(t *testing.T) {
 	o := newOffice(t)
 	b := o.as(staff.Marketer)
 	form := url.Values{"filter_match": {"all"}, "filter_group_match": {"any"}, "filter_do": {"add:0"}, "name": {"Annas"}}
-	if w := b.do("POST", "/audiences", form); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) {
+	blank := o.words.Text("en", "filter.problem.empty")
+	if w := b.do("POST", "/audiences", form); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) || strings.Contains(w.Body.String(), blank) {
 		t.Fatalf("adding a condition answers %d: %s", w.Code, w.Body)
 	}
 	condition := func(field, op, value, do string) url.Values {
@@ -41,7 +42,13 @@ func TestAnAudienceIsBuiltWithoutJavaScriptAndSaved(t *testing.T) {
 	if w := b.do("POST", "/audiences/filter", condition("last_mail", "is", "x", "update")); !strings.Contains(w.Body.String(), o.words.Text("en", "filter.op.last_mail.never")) {
 		t.Errorf("another field: %s", w.Body)
 	}
-	for _, wrong := range []url.Values{condition("consent_since", "since", "soon", ""), condition("basis", "is", "x' OR '1'='1", ""), condition("no", "is", "x", ""), {"name": {"x"}}} {
+	if w := b.do("POST", "/audiences", condition("first_name", "is", "", "")); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), blank) {
+		t.Errorf("a condition without a value is saved with %d: %s", w.Code, w.Body)
+	}
+	if w := b.do("POST", "/audiences/filter", condition("consent_since", "last_days", "2026-01-31", "")); strings.Contains(w.Body.String(), "2026-01-31") {
+		t.Errorf("a date stays where days are asked for: %s", w.Body)
+	}
+	for _, wrong := range []url.Values{condition("last_mail", "months_ago", "0", ""), condition("consent_since", "since", "soon", ""), condition("basis", "is", "x' OR '1'='1", ""), condition("no", "is", "x", ""), {"name": {"x"}}} {
 		if w := b.do("POST", "/audiences", wrong); w.Code != http.StatusBadRequest {
 			t.Errorf("%v answers %d", wrong, w.Code)
 		}
