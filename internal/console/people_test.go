@@ -3,20 +3,22 @@ package console_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"log/slog"
 	"mime/multipart"
-	"net/http/httptest"
-	"time"
-
-	"github.com/chromedp/chromedp"
-	"github.com/jatak-mail/jatak/internal/contactlist"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/contactlist"
+	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -134,6 +136,77 @@ func TestTheCardOfAPerson(t *testing.T) {
 		if w := b.do("GET", path, nil); w.Code != http.StatusNotFound {
 			t.Errorf("after that %s answers %d", path, w.Code)
 		}
+	}
+}
+
+func TestACardLeadsBackToTheSearchAndThePageSaysHowManyAreFound(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.enlarge(120)
+	b := o.as(staff.Officer)
+	page := func(path string) string {
+		t.Helper()
+		w := b.do("GET", path, nil)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s answers %d", path, w.Code)
+		}
+		return w.Body.String()
+	}
+	if all := page("/contacts"); !strings.Contains(all, "122 contacts") || strings.Contains(page("/contacts?last=1"), "found") {
+		t.Errorf("before a search: %s", all)
+	}
+	first := page("/contacts?q=many")
+	if !strings.Contains(first, "More than 50 people found") || !strings.Contains(first, `hx-post="/contacts/count"`) {
+		t.Errorf("the first page: %s", first)
+	}
+	if hits := b.do("POST", "/contacts/count", url.Values{"q": {"many"}}).Body.String(); !strings.Contains(hits, "120 people found") || strings.Contains(hits, "hx-post") {
+		t.Errorf("they are counted as %s", hits)
+	}
+	if few := page("/contacts?q=many119"); !strings.Contains(few, "1 person found") || strings.Contains(few, "hx-post") {
+		t.Errorf("a rare word: %s", few)
+	}
+	second := page("/contacts?q=many&after=52")
+	if !strings.Contains(second, ">many50@example.org<") || strings.Contains(second, ">many49@example.org<") {
+		t.Errorf("the second page: %s", second)
+	}
+	if card := page("/contacts/60"); !strings.Contains(card, `href="/contacts?last=1"`) {
+		t.Errorf("the card does not lead back: %s", card)
+	}
+	if back := page("/contacts?last=1"); !strings.Contains(back, ">many50@example.org<") || strings.Contains(back, ">many49@example.org<") || !strings.Contains(back, `value="many"`) {
+		t.Errorf("it leads to %s", back)
+	}
+	// One for an address, too, which stands in no link.
+	b.do("POST", "/contacts", url.Values{"q": {"p0@example.org"}})
+	if back := page("/contacts?last=1"); !strings.Contains(back, `value="p0@example.org"`) || !strings.Contains(back, `href="/contacts/1"`) {
+		t.Errorf("after a search for an address it leads to %s", back)
+	}
+	b.cookies["jatak_search"] = "e30x!"
+	if back := page("/contacts?last=1"); strings.Contains(back, "found") {
+		t.Errorf("a cookie that is none leads to %s", back)
+	}
+	page("/contacts?q=many")
+	b.do("POST", "/contacts/1/erase", url.Values{"number": {"1"}})
+	if kept := b.cookies["jatak_search"]; kept != "" {
+		t.Errorf("erasing somebody leaves the search %q", kept)
+	}
+}
+
+// enlarge puts so many more people on file: many0@example.org and so on.
+func (o *office) enlarge(people int) {
+	o.t.Helper()
+	err := o.db.Import(o.t.Context(), func(im *postgres.Import) error {
+		_, err := im.Contacts(o.t.Context(), func(yield func(contact.LegacyContact, error) bool) {
+			for i := range people {
+				email := fmt.Sprintf("many%d@example.org", i)
+				if !yield(contact.LegacyContact{ID: email, Email: email, Address: contact.Address(email), Digest: []byte(email)}, nil) {
+					return
+				}
+			}
+		}, func(contact.Objection) {})
+		return err
+	})
+	if err != nil {
+		o.t.Fatal(err)
 	}
 }
 
