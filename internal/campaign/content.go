@@ -61,7 +61,11 @@ type Audience struct {
 
 // Selection returns the contacts that are meant at a time.
 func (a Audience) Selection(now time.Time) contact.Selection {
-	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source), Filter: a.Filter}
+	s := contact.Selection{Company: a.Company, Language: strings.ToLower(a.Language), Basis: a.Basis, Source: string(a.Source)}
+	if a.Filter != nil {
+		f := a.Filter.On(now)
+		s.Filter = &f
+	}
 	if a.ExpiringDays > 0 {
 		s.ExpiresBefore = now.AddDate(0, 0, a.ExpiringDays)
 	}

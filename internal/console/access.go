@@ -136,6 +136,7 @@ func (s *site) enter(w http.ResponseWriter, r *http.Request, user staff.User, pa
 		return
 	}
 	s.setCookie(w, cookie, token, staff.SessionLife)
+	s.forgetSearch(w)
 	http.Redirect(w, r, page, http.StatusSeeOther)
 }
 
@@ -147,6 +148,7 @@ func (s *site) logout(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.setCookie(w, cookie, "", -1)
+	s.forgetSearch(w)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 

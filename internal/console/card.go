@@ -430,6 +430,7 @@ func (s *site) erase(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.answered(w, r, s.Store.Erase(r.Context(), id, actor(r), s.Now())) {
+		s.forgetSearch(w) // it may be for who is erased
 		http.Redirect(w, r, "/contacts?done=erased", http.StatusSeeOther)
 	}
 }

@@ -311,6 +311,9 @@ func (s *site) fillAudience(r *http.Request, p *composerPage) (err error) {
 	if p.Filter, err = s.filterView(r, a.Filter, false); err != nil {
 		return err
 	}
+	if !r.PostForm.Has("filter_do") {
+		p.Filter.insist()
+	}
 	beside := a
 	beside.Filter = nil
 	p.Narrowed = beside != campaign.Audience{}

@@ -70,6 +70,19 @@ type filterRow struct {
 	Kind                      contact.Kind
 	Fields, Operators, Values []option
 	Problem                   contact.ConditionProblem
+	Blank                     bool // the value is missing, which is no problem until it is asked for
+}
+
+// insist names the values that are missing, of conditions that are not being
+// written any more.
+func (v *filterView) insist() {
+	for _, group := range v.Groups {
+		for i := range group.Rows {
+			if group.Rows[i].Blank {
+				group.Rows[i].Problem = contact.ProblemEmpty
+			}
+		}
+	}
 }
 
 // readFilter reads the fields of the part "filter" out of a form that was
@@ -127,7 +140,9 @@ func fitting(c contact.Condition) contact.Condition {
 	if len(operators) > 0 && !slices.Contains(operators, c.Op) {
 		c.Op, c.Value = operators[0], ""
 	}
-	if c.Field.Kind(c.Op) == contact.KindNone {
+	_, number := strconv.Atoi(c.Value)
+	switch kind := c.Field.Kind(c.Op); {
+	case kind == contact.KindNone, kind == contact.KindSpan && number != nil, kind == contact.KindDate && number == nil:
 		c.Value = ""
 	}
 	return c
@@ -171,8 +186,8 @@ func (s *site) filterView(r *http.Request, f *contact.Filter, counted bool) (v f
 				row.Operators = append(row.Operators, option{string(op), s.text(r, "filter.op."+string(c.Field)+"."+string(op)), op == c.Op})
 			}
 			row.Values = words.options(row.Kind, c.Value)
-			if row.Values != nil && c.Value == "" && row.Problem == contact.ProblemEmpty {
-				row.Problem = "" // the list asks by itself
+			if row.Problem == contact.ProblemEmpty {
+				row.Problem, row.Blank = "", row.Values == nil // a list asks by itself
 			}
 			row.Said = s.text(r, "filter.field."+string(c.Field))
 			shown.Rows = append(shown.Rows, row)
@@ -186,7 +201,7 @@ func (s *site) filterView(r *http.Request, f *contact.Filter, counted bool) (v f
 	case !counted:
 		v.Pending = true
 	default:
-		v.Count, v.About, err = s.countPeople(r, contact.Selection{Filter: told(*f)})
+		v.Count, v.About, err = s.countPeople(r, campaign.Audience{Filter: told(*f)}.Selection(s.Now()))
 	}
 	return v, err
 }
@@ -407,6 +422,9 @@ func (s *site) showAudiences(w http.ResponseWriter, r *http.Request, status int,
 	var err error
 	if p.Saved, err = s.Store.SavedAudiences(r.Context()); err == nil {
 		p.Filter, err = s.filterView(r, f, true)
+	}
+	if problem != "" {
+		p.Filter.insist()
 	}
 	if err != nil {
 		s.fail(w, r, err)

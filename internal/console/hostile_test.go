@@ -200,9 +200,10 @@ func formsOf(page string, doc *goquery.Document) (forms []form) {
 			}
 		})
 		forms = append(forms, f)
-		if s.Find(`[hx-post="/audiences/filter"]`).Length() > 0 {
+		counts := map[bool]string{s.Find(`[hx-post="/audiences/filter"]`).Length() > 0: "/audiences/count", f.action == "/contacts": "/contacts/count"}[true]
+		if counts != "" {
 			count := f
-			count.action, count.method = "/audiences/count", http.MethodPost // once the page is there
+			count.action, count.method = counts, http.MethodPost // once the page is there
 			forms = append(forms, count)
 		}
 		s.AddSelection(s.Find("[formaction], [hx-post]")).Each(func(_ int, c *goquery.Selection) {

@@ -278,8 +278,15 @@ func (s *site) fillChoices(r *http.Request, p *uploadPage) error {
 	return nil
 }
 
+// clipped is a value of a file as it is shown: on one line, and what turns the
+// text around it left out.
 func clipped(value string) string {
-	value = strings.ToValidUTF8(value, "\ufffd")
+	value = strings.Map(func(c rune) rune {
+		if contact.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(value, "\ufffd"))
 	if runes := []rune(value); len(runes) > 60 {
 		return string(runes[:60]) + "…"
 	}
@@ -499,7 +506,7 @@ func (s *site) namesOf(r *http.Request, id int64, c contact.ListChoices) ([]stri
 	}
 	var names []string
 	for _, name := range record.Fields[:min(len(record.Fields), contactlist.MaxColumns)] {
-		names = append(names, strings.ReplaceAll(clipped(name), "\x00", "\ufffd")) // which the database does not keep
+		names = append(names, clipped(name))
 	}
 	return names, nil
 }

@@ -3,20 +3,22 @@ package console_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"log/slog"
 	"mime/multipart"
-	"net/http/httptest"
-	"time"
-
-	"github.com/chromedp/chromedp"
-	"github.com/jatak-mail/jatak/internal/contactlist"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/contactlist"
+	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -25,7 +27,8 @@ func TestAnAudienceIsBuiltWithoutJavaScriptAndSaved(t *testing.T) {
 	o := newOffice(t)
 	b := o.as(staff.Marketer)
 	form := url.Values{"filter_match": {"all"}, "filter_group_match": {"any"}, "filter_do": {"add:0"}, "name": {"Annas"}}
-	if w := b.do("POST", "/audiences", form); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) {
+	blank := o.words.Text("en", "filter.problem.empty")
+	if w := b.do("POST", "/audiences", form); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `name="filter_value"`) || strings.Contains(w.Body.String(), blank) {
 		t.Fatalf("adding a condition answers %d: %s", w.Code, w.Body)
 	}
 	condition := func(field, op, value, do string) url.Values {
@@ -41,7 +44,13 @@ func TestAnAudienceIsBuiltWithoutJavaScriptAndSaved(t *testing.T) {
 	if w := b.do("POST", "/audiences/filter", condition("last_mail", "is", "x", "update")); !strings.Contains(w.Body.String(), o.words.Text("en", "filter.op.last_mail.never")) {
 		t.Errorf("another field: %s", w.Body)
 	}
-	for _, wrong := range []url.Values{condition("consent_since", "since", "soon", ""), condition("basis", "is", "x' OR '1'='1", ""), condition("no", "is", "x", ""), {"name": {"x"}}} {
+	if w := b.do("POST", "/audiences", condition("first_name", "is", "", "")); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), blank) {
+		t.Errorf("a condition without a value is saved with %d: %s", w.Code, w.Body)
+	}
+	if w := b.do("POST", "/audiences/filter", condition("consent_since", "last_days", "2026-01-31", "")); strings.Contains(w.Body.String(), "2026-01-31") {
+		t.Errorf("a date stays where days are asked for: %s", w.Body)
+	}
+	for _, wrong := range []url.Values{condition("last_mail", "months_ago", "0", ""), condition("consent_since", "since", "soon", ""), condition("basis", "is", "x' OR '1'='1", ""), condition("no", "is", "x", ""), {"name": {"x"}}} {
 		if w := b.do("POST", "/audiences", wrong); w.Code != http.StatusBadRequest {
 			t.Errorf("%v answers %d", wrong, w.Code)
 		}
@@ -130,6 +139,77 @@ func TestTheCardOfAPerson(t *testing.T) {
 	}
 }
 
+func TestACardLeadsBackToTheSearchAndThePageSaysHowManyAreFound(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.enlarge(120)
+	b := o.as(staff.Officer)
+	page := func(path string) string {
+		t.Helper()
+		w := b.do("GET", path, nil)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s answers %d", path, w.Code)
+		}
+		return w.Body.String()
+	}
+	if all := page("/contacts"); !strings.Contains(all, "122 contacts") || strings.Contains(page("/contacts?last=1"), "found") {
+		t.Errorf("before a search: %s", all)
+	}
+	first := page("/contacts?q=many")
+	if !strings.Contains(first, "More than 50 people found") || !strings.Contains(first, `hx-post="/contacts/count"`) {
+		t.Errorf("the first page: %s", first)
+	}
+	if hits := b.do("POST", "/contacts/count", url.Values{"q": {"many"}}).Body.String(); !strings.Contains(hits, "120 people found") || strings.Contains(hits, "hx-post") {
+		t.Errorf("they are counted as %s", hits)
+	}
+	if few := page("/contacts?q=many119"); !strings.Contains(few, "1 person found") || strings.Contains(few, "hx-post") {
+		t.Errorf("a rare word: %s", few)
+	}
+	second := page("/contacts?q=many&after=52")
+	if !strings.Contains(second, ">many50@example.org<") || strings.Contains(second, ">many49@example.org<") {
+		t.Errorf("the second page: %s", second)
+	}
+	if card := page("/contacts/60"); !strings.Contains(card, `href="/contacts?last=1"`) {
+		t.Errorf("the card does not lead back: %s", card)
+	}
+	if back := page("/contacts?last=1"); !strings.Contains(back, ">many50@example.org<") || strings.Contains(back, ">many49@example.org<") || !strings.Contains(back, `value="many"`) {
+		t.Errorf("it leads to %s", back)
+	}
+	// One for an address, too, which stands in no link.
+	b.do("POST", "/contacts", url.Values{"q": {"p0@example.org"}})
+	if back := page("/contacts?last=1"); !strings.Contains(back, `value="p0@example.org"`) || !strings.Contains(back, `href="/contacts/1"`) {
+		t.Errorf("after a search for an address it leads to %s", back)
+	}
+	b.cookies["jatak_search"] = "e30x!"
+	if back := page("/contacts?last=1"); strings.Contains(back, "found") {
+		t.Errorf("a cookie that is none leads to %s", back)
+	}
+	page("/contacts?q=many")
+	b.do("POST", "/contacts/1/erase", url.Values{"number": {"1"}})
+	if kept := b.cookies["jatak_search"]; kept != "" {
+		t.Errorf("erasing somebody leaves the search %q", kept)
+	}
+}
+
+// enlarge puts so many more people on file: many0@example.org and so on.
+func (o *office) enlarge(people int) {
+	o.t.Helper()
+	err := o.db.Import(o.t.Context(), func(im *postgres.Import) error {
+		_, err := im.Contacts(o.t.Context(), func(yield func(contact.LegacyContact, error) bool) {
+			for i := range people {
+				email := fmt.Sprintf("many%d@example.org", i)
+				if !yield(contact.LegacyContact{ID: email, Email: email, Address: contact.Address(email), Digest: []byte(email)}, nil) {
+					return
+				}
+			}
+		}, func(contact.Objection) {})
+		return err
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -138,7 +218,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	if _, err := o.db.Choose(t.Context(), contact.Choices{Contact: 1, Source: gating.SourceOneClick, Emarketing: &off, At: noon}); err != nil {
 		t.Fatal(err)
 	}
-	file := "E-mail;Fornavn;Efternavn;Firma;Sprog\r\np0@example.org;Annette;;\xc5ben A/S;da\r\nnew@example.org;=1+1;Holm;\xe5ben a/s;klingon!\r\nNEW@example.org;x;;;\r\nno address;=cmd;;;\r\n"
+	file := "E-mail;Fornavn;Efternavn;Firma;Sprog\r\np0@example.org;Annette;;\xc5ben A/S;da\r\nnew@example.org;=1+1;Holm;\xe5ben a/s;klingon!\r\nNEW@example.org;x;;;\r\nno address;=cmd;;;\r\nlong@example.org;" + strings.Repeat("x", 1200) + ";\"two\nlines\";;\r\n"
 	upload := func(content string) *httptest.ResponseRecorder {
 		var body bytes.Buffer
 		form := multipart.NewWriter(&body)
@@ -183,7 +263,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 		}
 		return list[0]
 	}
-	want := contact.ListCounts{Added: 1, Changed: 1, Refused: 2, Warned: 2, Consents: 1}
+	want := contact.ListCounts{Added: 1, Changed: 1, Refused: 3, Warned: 2, Consents: 1}
 	if im := step("/check", choices, contact.ImportChecked); im.Counts != want {
 		t.Errorf("it would be %+v, want %+v", im.Counts, want)
 	}
@@ -210,8 +290,8 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	refused := b.do("GET", page+"/refused", nil).Body.String()
 	table := csv.NewReader(strings.NewReader(strings.TrimPrefix(refused, "\ufeff")))
 	table.Comma = ';'
-	if rows, err := table.ReadAll(); err != nil || len(rows) != 5 || strings.Join(rows[0], "|") != "E-mail|Fornavn|Efternavn|Firma|Sprog|Line and reason" ||
-		rows[4][0] != "no address" || rows[4][1] != "'=cmd" || !strings.HasPrefix(rows[4][5], "Line 5, ") {
+	if rows, err := table.ReadAll(); err != nil || len(rows) != 6 || strings.Join(rows[0], "|") != "E-mail|Fornavn|Efternavn|Firma|Sprog|Line and reason" ||
+		rows[4][0] != "no address" || rows[4][1] != "'=cmd" || !strings.HasPrefix(rows[4][5], "Line 5, ") || rows[5][1] != strings.Repeat("x", 1200) || rows[5][2] != "two\nlines" {
 		t.Errorf("the refused rows are no list to mend: %q, %v", rows, err)
 	}
 	if choices, header, err := contactlist.Sniff([]byte(refused)); err != nil || choices.Separator != ";" || len(header) != 6 || choices.Columns[0] != contact.ListEmail || choices.Columns[5] != "" {
@@ -220,7 +300,7 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	if shown := b.do("GET", page, nil).Body.String(); !strings.Contains(shown, o.words.Text("en", "lists.refused.twice")) || !strings.Contains(shown, "no address;=cmd") {
 		t.Errorf("the page does not say what was refused: %s", shown)
 	}
-	if strings.Count(refused, "\n") != 5 || strings.Contains(refused, ";=cmd") || !strings.Contains(refused, o.words.Text("en", "lists.refused.twice")) {
+	if strings.Count(refused, "\n") != 7 || strings.Contains(refused, ";=cmd") || !strings.Contains(refused, o.words.Text("en", "lists.refused.twice")) {
 		t.Errorf("the refused rows: %s", refused)
 	}
 	for _, path := range []string{"/imports", page} {

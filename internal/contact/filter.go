@@ -80,6 +80,13 @@ const (
 	OpUnset       Operator = "unset" // has said neither
 	OpSince       Operator = "since" // on that day or later
 	OpBefore      Operator = "before"
+	OpLastDays    Operator = "last_days" // today, or at most so many days before
+	OpLastMonths  Operator = "last_months"
+	OpDaysAgo     Operator = "days_ago" // before that
+	OpMonthsAgo   Operator = "months_ago"
+	OpNextDays    Operator = "next_days" // today, or at most so many days after
+	OpNextMonths  Operator = "next_months"
+	OpBetween     Operator = "between" // two days, 2006-01-02/2006-02-01; only Filter.On makes it
 	OpNever       Operator = "never"
 	OpSent        Operator = "sent"
 	OpNotSent     Operator = "not_sent"
@@ -95,6 +102,7 @@ const (
 	KindNone     Kind = "none"
 	KindText     Kind = "text"
 	KindDate     Kind = "date" // 2006-01-02
+	KindSpan     Kind = "span" // a number of days or months, to maxSpan
 	KindLanguage Kind = "language"
 	KindType     Kind = "type"
 	KindBasis    Kind = "basis"
@@ -120,12 +128,14 @@ func (f Field) Operators() []Operator {
 		return []Operator{OpIs, OpIsNot}
 	case FieldType:
 		return []Operator{OpIn, OpOut, OpUnset}
-	case FieldConsentSince, FieldConsentExpires, FieldOnFileSince:
-		return []Operator{OpBefore, OpSince}
+	case FieldConsentSince, FieldOnFileSince:
+		return []Operator{OpLastDays, OpLastMonths, OpDaysAgo, OpMonthsAgo, OpSince, OpBefore}
+	case FieldConsentExpires:
+		return []Operator{OpNextDays, OpNextMonths, OpSince, OpBefore}
 	case FieldCampaign:
 		return []Operator{OpSent, OpNotSent}
 	case FieldLastMail:
-		return []Operator{OpSince, OpBefore, OpNever}
+		return []Operator{OpLastDays, OpLastMonths, OpDaysAgo, OpMonthsAgo, OpSince, OpBefore, OpNever}
 	case FieldCompanyNoMailings, FieldLeft:
 		return []Operator{OpYes, OpNo}
 	}
@@ -145,17 +155,23 @@ func (f Field) Kind(op Operator) Kind {
 		return KindSource
 	case FieldCampaign:
 		return KindCampaign
-	case FieldConsentSince, FieldConsentExpires, FieldOnFileSince:
-		return KindDate
-	case FieldLastMail:
-		if op != OpNever {
-			return KindDate
-		}
-		return KindNone
+	case FieldConsentSince, FieldConsentExpires, FieldOnFileSince, FieldLastMail:
+		return op.kind()
 	case FieldCompanyNoMailings, FieldLeft:
 		return KindNone
 	}
 	return KindText
+}
+
+// kind returns what an operator on times takes.
+func (op Operator) kind() Kind {
+	switch op {
+	case OpNever:
+		return KindNone
+	case OpLastDays, OpLastMonths, OpDaysAgo, OpMonthsAgo, OpNextDays, OpNextMonths:
+		return KindSpan
+	}
+	return KindDate
 }
 
 // Bounds of a filter.
@@ -163,6 +179,7 @@ const (
 	MaxGroups     = 10
 	MaxConditions = 50  // in all groups
 	maxValue      = 200 // characters
+	maxSpan       = 9999
 )
 
 // ConditionError says which condition is wrong, and why.
@@ -183,6 +200,7 @@ const (
 	ProblemLong     ConditionProblem = "long"
 	ProblemText     ConditionProblem = "text" // holds what is no text
 	ProblemDate     ConditionProblem = "date"
+	ProblemSpan     ConditionProblem = "span"
 	ProblemLanguage ConditionProblem = "language"
 	ProblemKey      ConditionProblem = "key" // of a type, basis or source
 	ProblemNumber   ConditionProblem = "number"
@@ -191,7 +209,7 @@ const (
 func (e *ConditionError) Error() string {
 	what := map[ConditionProblem]string{
 		ProblemField: "there is no field %q", ProblemOperator: "the field cannot be compared by %q", ProblemEmpty: "the value is missing",
-		ProblemLong: "the value is too long", ProblemText: "the value holds what is no text", ProblemDate: "%q is no date such as 2026-01-31",
+		ProblemLong: "the value is too long", ProblemText: "the value holds what is no text", ProblemDate: "%q is no date such as 2026-01-31", ProblemSpan: "%q is no number from 1 to 9999",
 		ProblemLanguage: "%q is no language code such as da", ProblemKey: "%q is no key such as news", ProblemNumber: "%q is no campaign's number",
 	}[e.Problem]
 	if strings.Contains(what, "%q") {
@@ -262,6 +280,10 @@ func (k Kind) problem(value string) ConditionProblem {
 		if _, err := time.Parse(time.DateOnly, value); err != nil {
 			return ProblemDate
 		}
+	case KindSpan:
+		if n, err := strconv.Atoi(value); err != nil || n < 1 || n > maxSpan {
+			return ProblemSpan
+		}
 	case KindLanguage:
 		if _, err := language.Parse(value); err != nil {
 			return ProblemLanguage
@@ -290,6 +312,51 @@ func (f Filter) Unfinished() bool {
 		}
 	}
 	return true
+}
+
+// On returns the filter as it is on the day of a time, in UTC: with days in the
+// place of spans.
+func (f Filter) On(now time.Time) Filter {
+	f.Groups = slices.Clone(f.Groups)
+	for g := range f.Groups {
+		f.Groups[g].Conditions = slices.Clone(f.Groups[g].Conditions)
+		for i, c := range f.Groups[g].Conditions {
+			f.Groups[g].Conditions[i] = c.on(now.UTC())
+		}
+	}
+	return f
+}
+
+func (c Condition) on(now time.Time) Condition {
+	n, err := strconv.Atoi(c.Value)
+	if c.Field.Kind(c.Op) != KindSpan || err != nil {
+		return c
+	}
+	day := func(t time.Time) string { return t.Format(time.DateOnly) }
+	switch c.Op {
+	case OpLastDays:
+		return Condition{c.Field, OpSince, day(now.AddDate(0, 0, -n))}
+	case OpLastMonths:
+		return Condition{c.Field, OpSince, day(addMonths(now, -n))}
+	case OpDaysAgo:
+		return Condition{c.Field, OpBefore, day(now.AddDate(0, 0, -n))}
+	case OpMonthsAgo:
+		return Condition{c.Field, OpBefore, day(addMonths(now, -n))}
+	case OpNextDays:
+		return Condition{c.Field, OpBetween, day(now) + "/" + day(now.AddDate(0, 0, n))}
+	default:
+		return Condition{c.Field, OpBetween, day(now) + "/" + day(addMonths(now, n))}
+	}
+}
+
+// addMonths returns the same day of another month, or its last where it has no
+// such day.
+func addMonths(t time.Time, n int) time.Time {
+	then := t.AddDate(0, n, 0)
+	if then.Day() != t.Day() {
+		return then.AddDate(0, 0, -then.Day())
+	}
+	return then
 }
 
 // Empty reports whether the filter picks everybody.

@@ -88,7 +88,7 @@ type ListRow struct {
 	Digest                       []byte
 	FirstName, LastName, Company string
 	Language, TimeZone           string
-	Raw                          string // the row as it was
+	Raw                          string // the row as it was, what is no text shown as U+FFFD
 }
 
 // ListRefusal is a row that was not taken or, when Kept, not all of it.

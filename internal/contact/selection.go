@@ -18,7 +18,7 @@ type Selection struct {
 	Basis         string
 	Source        string // how the present basis came
 	ExpiresBefore time.Time
-	Filter        *Filter // nil picks everybody
+	Filter        *Filter // as it is on a day; nil picks everybody
 }
 
 // Standing is a contact with the consent that a selection asked about. Since

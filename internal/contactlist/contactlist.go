@@ -35,8 +35,7 @@ func Encodings() []string { return []string{UTF8, Windows1252, UTF16} }
 const (
 	MaxFile    = 100 << 20
 	MaxColumns = 200
-	maxText    = 200  // characters of a value
-	maxRaw     = 1000 // of a row that is shown
+	maxText    = 200 // characters of a value
 )
 
 // What a file can be that is no list.
@@ -238,7 +237,7 @@ func (r *Reader) Bytes() int64 { return r.raw.n }
 // Row returns the person that a record is about, or why it is refused. One
 // that is kept lacks only the column named.
 func Row(record Record, columns []contact.ListField) (row contact.ListRow, refusal *contact.ListRefusal) {
-	row = contact.ListRow{Line: record.Line, Raw: raw(record.Raw)}
+	row = contact.ListRow{Line: record.Line, Raw: storable(record.Raw)}
 	refuse := func(column contact.ListField, reason string, kept bool) {
 		if refusal == nil || refusal.Kept {
 			refusal = &contact.ListRefusal{Line: record.Line, Column: string(column), Reason: reason, Kept: kept, Row: row.Raw}
@@ -322,19 +321,7 @@ func visible(value string) string {
 	return strings.TrimFunc(value, func(r rune) bool { return unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) })
 }
 
-// raw makes a record fit to be shown.
-func raw(record string) string {
-	text := strings.Map(func(r rune) rune {
-		if contact.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(record, "\ufffd"))
-	if len(text) <= maxRaw {
-		return text
-	}
-	if runes := []rune(text); len(runes) > maxRaw {
-		return string(runes[:maxRaw]) + "…"
-	}
-	return text
+// storable returns a record as the database can keep it.
+func storable(record string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(record, "\ufffd"), "\x00", "\ufffd")
 }

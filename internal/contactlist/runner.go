@@ -34,7 +34,8 @@ type Runner struct {
 }
 
 const (
-	chunk = 2000
+	chunk = 2000             // rows, or
+	bulk  = 8 << 20          // bytes of them, whichever comes first
 	lease = 30 * time.Second // renewed with each chunk
 	look  = time.Second
 )
@@ -118,13 +119,13 @@ func (r *Runner) take(ctx context.Context, im contact.ListImport) error {
 		return ErrNoList
 	}
 	seed, seen := maphash.MakeSeed(), map[uint64]struct{}{}
-	next := contact.ListChunk{Before: im.Rows, Through: im.Rows}
+	next, size := contact.ListChunk{Before: im.Rows, Through: im.Rows}, 0
 	keep := func() error {
 		now := r.Now()
 		next.Import, next.State, next.Choices, next.Actor, next.Bytes = im.ID, im.State, im.Choices, im.Actor, reader.Bytes()
 		next.Now, next.Lease = now, now.Add(lease)
 		err := r.Store.TakeChunk(ctx, next)
-		next = contact.ListChunk{Before: next.Through, Through: next.Through}
+		next, size = contact.ListChunk{Before: next.Through, Through: next.Through}, 0
 		return err
 	}
 	for number := int64(1); ; number++ {
@@ -153,7 +154,8 @@ func (r *Runner) take(ctx context.Context, im contact.ListImport) error {
 			row.Digest = r.Digest(row.Address)
 			next.Rows = append(next.Rows, row)
 		}
-		if next.Through = number; next.Through-next.Before >= chunk {
+		size += len(row.Raw)
+		if next.Through = number; next.Through-next.Before >= chunk || size >= bulk {
 			if err := keep(); err != nil {
 				return err
 			}

@@ -11,16 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxRow is how much of a refused row is shown, in characters.
-const maxRow = 1000
-
 // Refusal says what is wrong with a row and how to mend it. It is an error.
 type Refusal struct {
 	File   string
 	Line   int    // where the row begins; the header's line is 1
 	Column string // blank when it is about the whole row
 	Reason string // a sentence, with the mend
-	Row    string // as it was: at most 1,000 characters, what cannot be printed shown as U+FFFD
+	Row    string // as it was, what cannot be printed shown as U+FFFD
 	Kept   bool   // the row was taken all the same: a warning
 }
 
@@ -99,7 +96,7 @@ func Disarm(cell string) string { return formula.ReplaceAllString(cell, "$1'$2")
 
 // printable makes a refused row fit to be shown.
 func printable(row string) string {
-	row = strings.ToValidUTF8(clip(row, maxRow), string(utf8.RuneError))
+	row = strings.ToValidUTF8(row, string(utf8.RuneError))
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) && c != '\n' && c != '\t' {
 			return utf8.RuneError

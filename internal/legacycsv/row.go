@@ -191,7 +191,6 @@ const neverClosed = "The quote that opens this field is never closed. Close it, 
 func faultText(kind records.Kind) string {
 	return map[records.Kind]string{
 		records.LongLine:       fmt.Sprintf("The line is longer than %d bytes. Shorten it.", records.MaxBytes),
-		records.StrayQuote:     `A quote stands inside a field that is not quoted. Put the whole field in quotes and double the quote: "Hans ""Bassen"" Holm".`,
 		records.TextAfterQuote: `Text follows the quote that closes this field. Double a quote inside a field: "Hans ""Bassen"" Holm".`,
 		records.NeverClosed:    neverClosed,
 	}[kind]

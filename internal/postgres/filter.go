@@ -135,9 +135,12 @@ func textCondition(column string, c contact.Condition, add func(any) string) str
 	return negated(c.Op == contact.OpIsNot || c.Op == contact.OpContainsNot, condition+add(value))
 }
 
-// dateCondition holds for a time on the day or later, or before it; not where
-// there is none.
+// dateCondition holds for a time on the day or later, before it, or on one of the
+// days from one to another; not where there is none.
 func dateCondition(column string, c contact.Condition, add func(any) string) string {
+	if first, last, ok := strings.Cut(c.Value, "/"); ok {
+		return "coalesce(" + column + " >= " + add(day(first)) + "::timestamptz AND " + column + " < " + add(day(last).AddDate(0, 0, 1)) + "::timestamptz, false)"
+	}
 	compare := " >= "
 	if c.Op == contact.OpBefore {
 		compare = " < "

@@ -20,6 +20,7 @@ func picked(t *testing.T, db *postgres.DB, f contact.Filter) (ids []contact.ID) 
 	if err := f.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	f = f.On(noon)
 	for r, err := range db.Audience(t.Context(), gating.SubscriptionType{}, contact.Selection{Filter: &f}) {
 		if err != nil {
 			t.Fatal(err)
@@ -50,6 +51,8 @@ func TestEachConditionPicksWhomItNames(t *testing.T) {
 	launch(t, db, c.ID)
 	// Anna was there before it was kept when people came, Bo came on the first day.
 	tamper(t, url, `UPDATE contact SET created_at = CASE id WHEN 2 THEN '2026-10-01 09:00Z'::timestamptz END WHERE id < 3`)
+	// Carl's is kept for thirty days.
+	tamper(t, url, `UPDATE consent SET expires_at = '2026-12-23 18:00Z' WHERE contact_id = 3 AND purpose = 'emarketing'`)
 	yesterday, tomorrow := noon.AddDate(0, 0, -1).Format(time.DateOnly), noon.AddDate(0, 0, 1).Format(time.DateOnly)
 	campaignID := fmt.Sprint(c.ID)
 	for _, test := range []struct {
@@ -81,7 +84,15 @@ func TestEachConditionPicksWhomItNames(t *testing.T) {
 		{when(contact.FieldConsentSince, contact.OpSince, yesterday), []contact.ID{1, 3}},
 		{when(contact.FieldConsentSince, contact.OpBefore, tomorrow), []contact.ID{1, 3}},
 		{when(contact.FieldConsentSince, contact.OpBefore, yesterday), nil},
+		{when(contact.FieldConsentSince, contact.OpLastDays, "1"), []contact.ID{1, 3}},
+		{when(contact.FieldConsentSince, contact.OpMonthsAgo, "1"), nil},
 		{when(contact.FieldConsentExpires, contact.OpBefore, tomorrow), nil},
+		{when(contact.FieldConsentExpires, contact.OpNextDays, "30"), []contact.ID{3}},
+		{when(contact.FieldConsentExpires, contact.OpNextDays, "29"), nil},
+		{when(contact.FieldConsentExpires, contact.OpNextMonths, "1"), []contact.ID{3}},
+		{when(contact.FieldOnFileSince, contact.OpMonthsAgo, "1"), []contact.ID{2}},
+		{when(contact.FieldLastMail, contact.OpLastDays, "1"), []contact.ID{1}},
+		{when(contact.FieldLastMail, contact.OpDaysAgo, "1"), nil},
 		{when(contact.FieldOnFileSince, contact.OpSince, "2026-10-02"), []contact.ID{3, 4}},
 		{when(contact.FieldOnFileSince, contact.OpSince, "2026-10-01"), []contact.ID{2, 3, 4}},
 		{when(contact.FieldOnFileSince, contact.OpBefore, "2026-10-02"), []contact.ID{2}},
@@ -113,9 +124,10 @@ func TestEachConditionPicksWhomItNames(t *testing.T) {
 func TestACampaignIsPlannedForWhomItsFilterPicks(t *testing.T) {
 	t.Parallel()
 	db, _ := postgrestest.New(t)
-	people(t, db, person{email: "anna@example.org", company: "open"}, person{email: "bo@example.org"}, person{email: "carl@example.org", company: "open"})
+	people(t, db, person{email: "anna@example.org", company: "open", mailed: "sent"}, person{email: "bo@example.org", mailed: "sent"}, person{email: "carl@example.org", company: "open"})
 	content := newCampaign(t, db, "").Content
 	f := when(contact.FieldCompany, contact.OpContains, "åben")
+	f.Groups = append(f.Groups, when(contact.FieldLastMail, contact.OpLastDays, "1").Groups...)
 	content.Audience.Filter = &f
 	id, err := db.CreateCampaign(t.Context(), content, noon)
 	if err != nil {
@@ -123,7 +135,7 @@ func TestACampaignIsPlannedForWhomItsFilterPicks(t *testing.T) {
 	}
 	launch(t, db, id)
 	books, err := db.Books(t.Context(), id)
-	if err != nil || books.Audience != 2 {
+	if err != nil || books.Audience != 1 {
 		t.Errorf("the audience is %d, %v", books.Audience, err)
 	}
 }

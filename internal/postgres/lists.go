@@ -167,13 +167,13 @@ func (db *DB) Refusals(ctx context.Context, id int64) iter.Seq2[contact.ListRefu
 }
 
 // RefusalReasons counts the rows that were not taken, or not whole, by reason, and
-// returns the first of them.
+// returns the first of them, each with at most 1,000 characters of its row.
 func (db *DB) RefusalReasons(ctx context.Context, id int64, most int) (reasons []contact.ListReason, first []contact.ListRefusal, err error) {
 	err = errors.Join(
 		collect(ctx, db, &reasons, pgx.RowToStructByPos[contact.ListReason],
 			`SELECT reason, count(*) FROM contact_import_refusal WHERE import_id = $1 GROUP BY reason ORDER BY 2 DESC, 1`, id),
 		collect(ctx, db, &first, pgx.RowToStructByPos[contact.ListRefusal],
-			`SELECT line, column_name, reason, detail, kept, row FROM contact_import_refusal WHERE import_id = $1 ORDER BY line LIMIT $2`, id, most))
+			`SELECT line, column_name, reason, detail, kept, left(row, 1000) FROM contact_import_refusal WHERE import_id = $1 ORDER BY line LIMIT $2`, id, most))
 	if err != nil {
 		return nil, nil, fmt.Errorf("count refused rows: %w", err)
 	}

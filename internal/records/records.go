@@ -1,6 +1,7 @@
 // Package records answers which lines of a file with separated values are one
 // record (RFC 4180, with any separator of one byte), and which are none. It
-// says what is wrong and gives back the lines; what they mean is others'.
+// says what is wrong and gives back the lines; what they mean is others'. A quote
+// within a field that does not begin with one is a quote, as spreadsheets take it.
 package records
 
 import (
@@ -23,7 +24,6 @@ type Kind string
 // The kinds.
 const (
 	LongLine       Kind = "long_line"        // longer than MaxBytes
-	StrayQuote     Kind = "stray_quote"      // inside a field that is not quoted
 	TextAfterQuote Kind = "text_after_quote" // between a closing quote and the separator
 	NeverClosed    Kind = "never_closed"     // a quote, within MaxLines and MaxBytes
 )
@@ -104,9 +104,6 @@ func (s *Splitter) splitQuoted(text string) (fields []string, lines int, bad *Fa
 	for {
 		if !strings.HasPrefix(text, `"`) {
 			field, rest, more := strings.Cut(text, s.separator)
-			if strings.Contains(field, `"`) {
-				return broken(StrayQuote)
-			}
 			s.fields = append(s.fields, field)
 			if !more {
 				return s.fields, lines, nil, nil
@@ -145,6 +142,9 @@ func (s *Splitter) splitQuoted(text string) (fields []string, lines int, bad *Fa
 			text = text[1:]
 		}
 		if text != "" && !strings.HasPrefix(text, s.separator) {
+			if lines > 1 { // what looks like the end of this field is within another
+				return broken(NeverClosed)
+			}
 			return broken(TextAfterQuote)
 		}
 		s.fields = append(s.fields, value.String())
