@@ -37,7 +37,8 @@ type house struct {
 	redis redis.UniversalClient
 	bell  *queue.Client
 	keys  *managelink.Keyring
-	log   logtest.Log // of the workers
+	log   logtest.Log   // of the workers
+	fresh time.Duration // of the workers' pools; 0: the default
 }
 
 // says waits until a worker has logged a sentence.
@@ -135,7 +136,7 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 		h.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&h.log, nil))
-	pool, err := mailer.NewPool(relays, mailer.Options{Log: log})
+	pool, err := mailer.NewPool(relays, mailer.Options{Log: log, Fresh: h.fresh})
 	if err != nil {
 		h.t.Fatal(err)
 	}

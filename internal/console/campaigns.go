@@ -409,11 +409,14 @@ func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
 func (s *site) pausedBy(r *http.Request, reason string) string {
 	var failures campaign.TooManyFailures
 	var complaints campaign.TooManyComplaints
+	var refused campaign.SenderRefused
 	switch {
 	case reason == "":
 		return ""
 	case failures.Parse(reason):
 		return s.text(r, "console.paused.failures", failures.Failed, failures.Of, s.percent(r, float64(failures.Percent)), mailboxes.ReplaceAllString(failures.Reply, "…@"))
+	case refused.Parse(reason):
+		return s.text(r, "console.paused.sender", refused.Relay, mailboxes.ReplaceAllString(refused.Reply, "…@"))
 	case complaints.Parse(reason):
 		return s.text(r, "console.paused.complaints", complaints.Complaints, complaints.Of, s.percent(r, complaints.Percent))
 	}

@@ -349,7 +349,9 @@ func TestOutcomes(t *testing.T) {
 		{"closing at the dot, once", "DOT", first(mailertest.Do{Reply: "421 4.7.0 later"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"closing for this one", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "421 4.7.28 unusual rate"} }, Outcome{Kind: Later, Code: 421, Enhanced: "4.7.28"}, 0},
 		{"trouble for this one", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "451 4.3.0 temporary lookup failure"} }, Outcome{Kind: Later, Blame: BlameRelay, Code: 451, Enhanced: "4.3.0"}, 0},
-		{"the sender refused", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "553 5.7.1 <a@b>: Sender address rejected: not owned by user x"} }, Outcome{Kind: Later, Blame: BlameSender, Code: 553, Enhanced: "5.7.1"}, 0},
+		{"the sender refused", "RCPT", func() *mailertest.Do {
+			return &mailertest.Do{Reply: "553 5.7.1 <a@b>: Sender address rejected: not owned by user x"}
+		}, Outcome{Kind: Later, Blame: BlameSender, Code: 553, Enhanced: "5.7.1"}, 0},
 		{"hangs up at RCPT, once", "RCPT", first(mailertest.Do{HangUp: true}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"hangs up at RCPT, always", "RCPT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 		{"hangs up after the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: InDoubt}, 0},
