@@ -31,6 +31,7 @@ type connection struct {
 	largest   int64 // the largest message it takes; 0 when it does not say
 	reset     bool  // the last transaction is still open
 	carried   bool  // a mail has come to its end here
+	mails     int   // that were taken
 	answered  bool  // and the relay has answered since the newest began
 	leaving   bool  // the connection is to be closed, and others have its place
 	write     []byte
@@ -61,9 +62,10 @@ func newConnection(client *smtp.Client, relay *relayState) *connection {
 // quit says goodbye without waiting long for an answer.
 func (c *connection) quit() {
 	_ = c.client.UpdateDeadline(time.Second)
-	if c.client.Quit() != nil {
-		_ = c.client.Close()
+	if _, err := c.client.Text.W.WriteString("QUIT\r\n"); err == nil && c.client.Text.W.Flush() == nil {
+		_, _ = c.read()
 	}
+	_ = c.client.Close()
 }
 
 // refusal says why a mail cannot even be offered to this relay, or nil.

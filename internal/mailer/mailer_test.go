@@ -189,6 +189,10 @@ func TestParseRelays(t *testing.T) {
 		{"smtp://mail.example.org?dsn=often", "dsn is never, or"},
 		{"smtp://mail.example.org?dsn=never+failure", "dsn is never, or"},
 		{"smtp://mail.example.org?auth=plain", "names no user"},
+		{"smtp://mail.example.org?password_file=/run/secrets/smtp", "names no user"},
+		{"smtp://u:hunter2@mail.example.org?password_file=/run/secrets/smtp", "remove one of the two"},
+		{"smtp://u@mail.example.org?starttls=none&password_file=/run/secrets/smtp", "in the clear"},
+		{"smtp://u@mail.example.org?connect_timeout=5", "connect_timeout is a time"},
 		{"smtp://u:hunter2@mail.example.org?auth=digest", "auth is auto, plain"},
 		{"smtp://mail.example.org?tls_name=a/b", "tls_name is the host name"},
 		{"smtp://mail.example.org?max_conns=%zz", "cannot be read"},
@@ -387,6 +391,7 @@ func TestOutcomes(t *testing.T) {
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("outcome (-want +got):\n%s", diff)
 				}
+				sink.Close() // it has kept what it was about to keep
 				arrived := map[string]int{}
 				for _, m := range sink.Messages() {
 					arrived[m.To]++

@@ -443,15 +443,13 @@ func (p *Pool) converse(c *connection) error {
 	r := c.relay
 	idle := time.NewTimer(r.Idle)
 	defer idle.Stop()
-	for carried := 0; carried < r.MailsPerConnection && !p.surplus(c); {
+	for c.mails < r.MailsPerConnection && !p.surplus(c) {
 		idle.Reset(r.Idle)
 		r.idle.Add(1)
 		select {
 		case m := <-r.work:
 			r.idle.Add(-1)
-			n, err := p.carry(c, m)
-			carried += n
-			if err != nil {
+			if err := p.carry(c, m); err != nil {
 				return err
 			}
 		case <-idle.C:
@@ -465,41 +463,41 @@ func (p *Pool) converse(c *connection) error {
 	return nil
 }
 
-// carry sends a mail, and those that can follow it at once, and returns how
-// many.
-func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
+// carry sends a mail, and those that can follow it at once. An error is the end of
+// the connection.
+func (p *Pool) carry(c *connection, m *Mail) error {
 	announced := false
 	m.Route.count()
 	for m != nil {
-		carried++
+		c.mails++
 		if refused := c.refusal(m); refused != nil {
 			m.Done(*refused)
-			m, announced = p.next(c, carried), false
+			m, announced = p.next(c), false
 			continue
 		}
 		if !announced && !m.mayLeave(p.options.Fresh) {
 			m.Done(tooLate(c))
-			m = p.next(c, carried)
+			m = p.next(c)
 			continue
 		}
 		refused, err := c.open(m, announced)
 		announced = false
 		if err != nil {
 			p.lostBefore(c, m, err)
-			return carried, err
+			return err
 		}
 		if refused != nil {
 			if err := p.refused(c, m, refused); err != nil {
-				return carried, err
+				return err
 			}
-			m = p.next(c, carried)
+			m = p.next(c)
 			continue
 		}
 		if !m.mayLeave(p.options.Fresh) { // the relay took its time
 			m.Done(tooLate(c))
-			return carried, errDropped
+			return errDropped
 		}
-		next := p.next(c, carried)
+		next := p.next(c)
 		if next != nil {
 			if refused := c.refusal(next); refused != nil {
 				next.Done(*refused)
@@ -511,7 +509,7 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		if errors.Is(err, errLost) {
 			p.lostBefore(c, m, err)
 			p.lostNext(c, next, err)
-			return carried, err
+			return err
 		}
 		if err == nil {
 			outcome, err = c.confirm()
@@ -519,12 +517,12 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		if err != nil {
 			m.Done(Outcome{Kind: InDoubt, Text: "the connection was lost after the mail was handed over: " + err.Error(), Relay: c.relay.name})
 			p.lostNext(c, next, err)
-			return carried, err
+			return err
 		}
 		if outcome.Kind != Accepted {
 			if err := p.refused(c, m, outcome); err != nil {
 				p.lostNext(c, next, err)
-				return carried, err
+				return err
 			}
 		} else {
 			m.Done(*outcome)
@@ -535,7 +533,7 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		}
 		m = next
 	}
-	return carried, nil
+	return nil
 }
 
 func tooLate(c *connection) Outcome {
@@ -586,8 +584,8 @@ func (p *Pool) elsewhere(c *connection, m *Mail, o Outcome) bool {
 }
 
 // next takes a mail that is waiting already, if this connection may carry more.
-func (p *Pool) next(c *connection, carried int) *Mail {
-	if !c.pipelines || carried >= c.relay.MailsPerConnection || p.surplus(c) {
+func (p *Pool) next(c *connection) *Mail {
+	if !c.pipelines || c.mails >= c.relay.MailsPerConnection || p.surplus(c) {
 		return nil
 	}
 	select {
