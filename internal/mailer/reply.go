@@ -59,7 +59,7 @@ func rules() []rule {
 		// RFC 5321 section 4.5.3.1.10: 552 for a recipient counts as 452.
 		{at: []step{atRcpt}, codes: []int{552}, kind: Later},
 		// Nobody is there.
-		{enhanced: []string{"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"}, kind: Refused, blame: BlameRecipient},
+		{enhanced: []string{"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1", "5.4.4"}, kind: Refused, blame: BlameRecipient},
 		{at: []step{atRcpt}, codes: []int{550, 551, 553}, enhanced: []string{""}, kind: Refused, blame: BlameRecipient},
 		{kind: keep},
 	}

@@ -73,6 +73,7 @@ func TestReplies(t *testing.T) {
 		{atRcpt, "551 5.1.6 moved", "refused, recipient"},
 		{atRcpt, "556 5.1.10 null MX", "refused, recipient"},
 		{atRcpt, "550 5.2.1 disabled", "refused, recipient"},
+		{atRcpt, "550 5.4.1 Recipient address rejected: Access denied.", "refused, recipient"},
 		{atRcpt, "550 Unknown user", "refused, recipient"},
 		{atDot, "550 5.1.1 no such user (LMTP)", "refused, recipient"},
 		// The message.
