@@ -45,10 +45,21 @@ func TestFaultRelaysOwnTroubleCostsNoAttempt(t *testing.T) {
 			if says := h.log.String(); !strings.Contains(says, test.reply[:3]) || !strings.Contains(says, sink.Addr()) {
 				t.Errorf("the log does not name %s:\n%s", test.reply, says)
 			}
+			tells := func(so func(trouble string) bool) {
+				t.Helper()
+				h.await(id, "word of the relay's trouble", func(campaign.Campaign, campaign.Report) bool {
+					progress, err := h.db.Progress(t.Context(), id, time.Now())
+					return err == nil && so(progress.Trouble)
+				})
+			}
+			tells(func(trouble string) bool {
+				return strings.Contains(trouble, sink.Addr()) && strings.Contains(trouble, test.reply[:3])
+			})
 			mended.Store(true)
 			if books := h.finished(id); books.Sent != contacts {
 				t.Errorf("books %+v", books)
 			}
+			tells(func(trouble string) bool { return trouble == "" })
 			once(t, sink, contacts)
 			h.triedOnce(id)
 		})

@@ -145,7 +145,7 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 		h.t.Fatal(err)
 	}
 	o := worker.Options{
-		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: log,
+		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Relays: relays, Keys: h.keys, Log: log,
 		PublicURL: "https://jatak.example", UnsubscribeMailbox: "unsubscribe@jatak.example", ChunkSize: 50, Window: 8,
 		Lease: 3 * time.Second, SweepEvery: 100 * time.Millisecond, BellPatience: 300 * time.Millisecond,
 		RetryBase: 50 * time.Millisecond, Resend: true, Grace: 10 * time.Second,

@@ -32,6 +32,9 @@ type Progress struct {
 	Report
 	Recent  int64 // sent within the last RecentWindow
 	Workers int64 // that are alive, for all campaigns
+	// Trouble is which relay takes no mail at this moment, and why, when none does
+	// of any worker.
+	Trouble string
 }
 
 // RecentWindow is what the present rate of sending is measured over.

@@ -355,7 +355,7 @@ type livePage struct {
 	Waiting   int64  // who wait for that time
 	Waits     []campaign.Departure
 	LastLeave time.Time // when it is that time for the last of them
-	Hint      string    // a key: why nothing goes on
+	Hint      string    // why nothing goes on
 	Deferrals []troubleRow
 	Failures  []troubleRow
 	Actions   []string
@@ -370,7 +370,7 @@ type troubleRow struct {
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
 	p := livePage{Campaign: c, Kind: kindOf(c.State), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
+		Done: books.Audience - books.Open(), Withdrawn: m.Withdrawn, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: s.hint(r, c, books)}
 	for _, d := range m.Departures {
 		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
 	}
@@ -428,17 +428,19 @@ func (s *site) percent(r *http.Request, n float64) string {
 	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
 }
 
-// hintOf says why a campaign that should go on does not.
-func hintOf(c campaign.Campaign, books campaign.Progress) string {
+// hint says why a campaign that should go on does not.
+func (s *site) hint(r *http.Request, c campaign.Campaign, books campaign.Progress) string {
 	switch {
 	case c.State != campaign.StatePlanning && c.State != campaign.StateSending:
 		return ""
 	case books.Workers == 0:
-		return "console.hint.no_worker"
+		return s.text(r, "console.hint.no_worker")
 	case books.Recent > 0:
 		return ""
+	case books.Trouble != "":
+		return s.text(r, "console.hint.relay", mailboxes.ReplaceAllString(books.Trouble, "…@"))
 	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
-		return "console.hint.deferred"
+		return s.text(r, "console.hint.deferred")
 	}
 	return ""
 }

@@ -283,6 +283,7 @@ func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 				at = len(p.Relays)
 				p.Relays = append(p.Relays, relayLine{Relay: relay})
 			}
+			p.Relays[at].Trouble = cmp.Or(p.Relays[at].Trouble, relay.Trouble)
 			p.Relays[at].Workers++
 			p.Relays[at].Connections += relay.Connections
 		}

@@ -404,6 +404,19 @@ func (p *Pool) recovered(r *relayState) {
 	r.failures, r.fruitless, r.downUntil, r.cause, r.reported = 0, 0, time.Time{}, nil, false
 }
 
+// Troubles returns why relays are left alone at this moment, by their names.
+func (p *Pool) Troubles() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	troubles := map[string]string{}
+	for _, r := range p.relays {
+		if r.reported && r.cause != nil {
+			troubles[r.name] = r.cause.Error()
+		}
+	}
+	return troubles
+}
+
 // proven notes that a connection has carried a mail to its end.
 func (p *Pool) proven(c *connection) {
 	if c.carried {
