@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/mailer"
 )
 
 // breaker counts what became of a campaign's mails, and pauses the campaign
@@ -17,6 +18,7 @@ import (
 type breaker struct {
 	mu           sync.Mutex
 	sent, failed int
+	refused      int              // of the sender, in a row
 	newest       campaign.Outcome // of those that failed
 	tripped      bool
 }
@@ -27,15 +29,26 @@ const (
 	// mostOutcomesCounted halves the counts when it is reached, so that what was
 	// long ago weighs less.
 	mostOutcomesCounted = 2000
+	// mostSenderRefused is after how many refusals of the sender in a row, by all
+	// relays that may take its mails, a campaign is paused. None of its mails fails.
+	mostSenderRefused = 10
 )
 
-// count takes an outcome, and reports once that more than percent of them failed or were in doubt.
-func (b *breaker) count(o campaign.Outcome, percent int) (trips bool, reason string) {
+// count takes an outcome, and reports once that more than percent of them failed or
+// were in doubt, or that the sender is refused.
+func (b *breaker) count(o campaign.Outcome, blame mailer.Blame, percent int) (trips bool, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case o.State == campaign.Sent:
 		b.sent++
+		b.refused = 0
+	case blame == mailer.BlameSender && o.State == campaign.Deferred:
+		if b.refused++; b.refused < mostSenderRefused || b.tripped {
+			return false, ""
+		}
+		b.tripped = true
+		return true, campaign.SenderRefused{Relay: o.Relay, Mails: b.refused, Reply: replyOf(o)}.String()
 	case o.State == campaign.Failed, o.Doubt:
 		b.failed++
 		b.newest = o
@@ -62,12 +75,12 @@ func replyOf(o campaign.Outcome) string {
 }
 
 // judge counts an outcome of a prepared campaign.
-func (w *Worker) judge(p *prepared, o campaign.Outcome) {
-	trips, reason := p.breaker.count(o, w.pacer.current().limits.FailurePercent)
+func (w *Worker) judge(p *prepared, o campaign.Outcome, blame mailer.Blame) {
+	trips, reason := p.breaker.count(o, blame, w.pacer.current().limits.FailurePercent)
 	if !trips {
 		return
 	}
-	w.Log.Warn("too many mails fail: the campaign is paused", "campaign", p.id, "reason", reason)
+	w.Log.Warn("too many mails are not taken: the campaign is paused", "campaign", p.id, "reason", reason)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

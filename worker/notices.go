@@ -81,7 +81,7 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 	switch {
 	case reply.Kind == mailer.Accepted:
 		o.State = "sent"
-	case reply.Kind == mailer.Refused, n.Attempts >= w.MaxAttempts:
+	case reply.Kind == mailer.Refused, reply.Kind != mailer.Unsent && n.Attempts >= w.MaxAttempts:
 		o.State = "failed"
 	default:
 		o.State, o.Due = "pending", o.At.Add(retryDelay(w.RetryBase, n.Attempts))

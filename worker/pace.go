@@ -314,7 +314,7 @@ func (t *tallies) add(name string, throttled bool, now time.Time) (slow bool, se
 func isThrottle(reply mailer.Outcome) bool {
 	switch reply.Code {
 	case 421, 450, 451, 452, 454:
-		return reply.Kind == mailer.Later
+		return reply.Kind == mailer.Later && reply.Blame != mailer.BlameSender
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -19,13 +20,15 @@ const (
 // describe tells the console of this worker's relays and keys; without it, the
 // console shows less.
 func (w *Worker) describe(ctx context.Context, id int64) {
+	troubles := w.Pool.Troubles()
 	about := campaign.About{Relays: []campaign.Relay{}, Signers: []campaign.Signer{}}
 	for _, r := range w.Relays {
 		encryption := string(r.STARTTLS)
 		if r.ImplicitTLS {
 			encryption = "tls"
 		}
-		about.Relays = append(about.Relays, campaign.Relay{Name: r.Name(), Host: r.Host, Encryption: encryption, User: r.User, Connections: r.Connections})
+		about.Relays = append(about.Relays, campaign.Relay{Name: r.Name(), Host: r.Host, Encryption: encryption, User: r.User, Connections: r.Connections,
+			Trouble: words(troubles[r.Name()])})
 	}
 	_, about.BounceDomain, _ = strings.Cut(w.BounceAddress, "@")
 	keys, err := w.Signers.PublicKeys()
@@ -40,14 +43,25 @@ func (w *Worker) describe(ctx context.Context, id int64) {
 	}
 }
 
-// keepTestingRelays does the tests of relays that the console asks for.
+// words makes what a relay has said fit to be kept.
+func words(says string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(says[:min(len(says), mostSays)], "\x00", ""), "")
+}
+
+// keepTestingRelays does the tests of relays that the console asks for, and tells it
+// of relays that begin to take no mail, or end to.
 func (w *Worker) keepTestingRelays(ctx context.Context) {
 	if len(w.Relays) == 0 {
 		return
 	}
 	tick := time.NewTicker(w.SweepEvery)
 	defer tick.Stop()
+	told := map[string]string{}
 	for {
+		if troubles := w.Pool.Troubles(); !maps.Equal(troubles, told) {
+			told = troubles
+			w.describe(ctx, w.id.Load())
+		}
 		if err := w.testRelay(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Warn("test of a relay", "error", err)
 		}
@@ -78,6 +92,6 @@ func (w *Worker) testRelay(ctx context.Context) error {
 	if err != nil {
 		test.Says, test.Trouble = err.Error(), string(mailer.TroubleOf(err))
 	}
-	test.Says = strings.ToValidUTF8(strings.ReplaceAll(test.Says[:min(len(test.Says), mostSays)], "\x00", ""), "")
+	test.Says = words(test.Says)
 	return w.Store.RecordRelayTest(ctx, test)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -201,6 +200,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
 		request.Lanes, request.Except = v.to.lanes, false
 	}
+	decided := time.Now()
 	policy, rows, err := w.claim(ctx, request)
 	route.Claimed(len(rows))
 	w.giveUnusedBack(ctx, allowance, allowance.n-len(rows))
@@ -229,7 +229,8 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 			w.recorder.add(o, recorded)
 			continue
 		}
-		if err := w.hand(ctx, v.p, route, row, o, recorded); err != nil {
+		l := &letter{w: w, p: v.p, claim: &request, row: row, outcome: o, recorded: recorded}
+		if err := l.hand(ctx, route, decided); err != nil {
 			v.inFlight.Done()
 			return 0, w.takeBack(ctx, request, allowance, rows[i:], err)
 		}
@@ -450,84 +451,6 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 	return n, nil
 }
 
-// hand renders a mail and hands it to a connection. After an error nothing has
-// left.
-func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
-	buffer := mailBuffers.Get().(*[]byte)
-	now := w.Now()
-	*buffer = p.render((*buffer)[:0], row.Recipient, now)
-	data, err := w.Signers.Sign(p.messageDomain, *buffer, now)
-	if err != nil {
-		mailBuffers.Put(buffer)
-		return err
-	}
-	mail := &mailer.Mail{From: p.returnPath(row.ID), To: string(row.Address), Data: data, NoDots: true, Route: route}
-	mail.Done = func(reply mailer.Outcome) {
-		mailBuffers.Put(buffer)
-		w.settle(&o, reply, row)
-		w.heed(row.Lane, reply)
-		if reply.Relay != route.Relay {
-			w.pacer.charge(reply.Relay)
-		}
-		w.judge(p, o)
-		w.recorder.add(o, recorded)
-	}
-	if err := w.Pool.Submit(ctx, mail); err != nil {
-		mailBuffers.Put(buffer)
-		return fmt.Errorf("hand a mail to a connection: %w", err)
-	}
-	return nil
-}
-
-// mostResent is how often a mail in doubt is sent again without a person: a relay
-// that takes a mail and cuts the connection once may do so each time.
-const mostResent = 1
-
-// settle says what a reply means for the row.
-func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, row campaign.Claimed) {
-	o.At = w.Now()
-	o.Code, o.Enhanced, o.Reply, o.Relay = reply.Code, reply.Enhanced, reply.Text, reply.Relay
-	switch reply.Kind {
-	case mailer.Accepted:
-		o.State = campaign.Sent
-	case mailer.Refused:
-		o.State = campaign.Failed
-	case mailer.InDoubt:
-		o.Doubt = true
-		o.State = campaign.InDoubt
-		if w.Resend && row.Doubts < mostResent {
-			w.deferOrFail(o, row, campaign.InDoubt)
-		}
-	default:
-		w.deferOrFail(o, row, campaign.Failed)
-	}
-}
-
-// deferOrFail defers a mail with a growing delay, or ends it in the last state
-// when it was tried often or long enough.
-func (w *Worker) deferOrFail(o *campaign.Outcome, row campaign.Claimed, last campaign.DeliveryState) {
-	old := !row.Deferred.IsZero() && o.At.Sub(row.Deferred) >= w.MaxAge
-	if row.Attempts >= w.MaxAttempts || old {
-		o.State = last
-		return
-	}
-	o.State = campaign.Deferred
-	o.NextAttempt = o.At.Add(retryDelay(w.RetryBase, row.Attempts))
-}
-
-// longestDelay bounds the time between two attempts.
-const longestDelay = 6 * time.Hour
-
-// retryDelay doubles with each attempt and varies by a fifth, so that mails
-// deferred together do not come back together.
-func retryDelay(base time.Duration, attempts int) time.Duration {
-	delay := longestDelay
-	if shift := max(0, attempts-1); shift < 20 {
-		delay = min(longestDelay, base<<shift)
-	}
-	return delay - time.Duration(rand.Int64N(int64(delay)/5+1))
-}
-
 // takeBack releases rows that no connection took, and returns the cause.
 func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a allowance, rows []campaign.Claimed, cause error) error {
 	contacts := make([]contact.ID, len(rows))
@@ -550,6 +473,3 @@ func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a al
 	}
 	return cause
 }
-
-// mailBuffers lends the space in which mails are rendered.
-var mailBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 32<<10); return &b }}

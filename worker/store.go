@@ -20,6 +20,10 @@ type Store interface {
 	// or was visited since the bell was rung, unless again.
 	Visit(ctx context.Context, b campaign.BatchID, again bool) (visits int, open bool, err error)
 	Claim(ctx context.Context, r campaign.ClaimRequest) (gating.Policy, []campaign.Claimed, error)
+	// Reconsider returns what the gate decides on, once more, about a contact of the
+	// claim's batch; still is false when the row is not the worker's, or the campaign
+	// not under way.
+	Reconsider(ctx context.Context, r campaign.ClaimRequest, who contact.ID) (policy gating.Policy, facts gating.Facts, still bool, err error)
 	// Unclaim gives back what a claim that ended with campaign.ErrUnheard has taken.
 	Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error)
 	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error)

@@ -37,7 +37,8 @@ type house struct {
 	redis redis.UniversalClient
 	bell  *queue.Client
 	keys  *managelink.Keyring
-	log   logtest.Log // of the workers
+	log   logtest.Log   // of the workers
+	fresh time.Duration // of the workers' pools; 0: the default
 }
 
 // says waits until a worker has logged a sentence.
@@ -135,7 +136,7 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 		h.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&h.log, nil))
-	pool, err := mailer.NewPool(relays, mailer.Options{Log: log})
+	pool, err := mailer.NewPool(relays, mailer.Options{Log: log, Fresh: h.fresh})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func (h *house) start(relay string, change func(*worker.Options)) (stop func()) 
 		h.t.Fatal(err)
 	}
 	o := worker.Options{
-		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Keys: h.keys, Log: log,
+		Words: func(context.Context) *templates.Set { return words }, Store: h.db, Bell: h.bell, Redis: h.redis, Pool: pool, Relays: relays, Keys: h.keys, Log: log,
 		PublicURL: "https://jatak.example", UnsubscribeMailbox: "unsubscribe@jatak.example", ChunkSize: 50, Window: 8,
 		Lease: 3 * time.Second, SweepEvery: 100 * time.Millisecond, BellPatience: 300 * time.Millisecond,
 		RetryBase: 50 * time.Millisecond, Resend: true, Grace: 10 * time.Second,

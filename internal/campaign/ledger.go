@@ -108,6 +108,10 @@ type Outcome struct {
 	NextAttempt time.Time
 	// Doubt: the reply of this attempt was lost after the mail was handed over.
 	Doubt bool
+	// Uncharged: the attempt does not count. It failed by the relay's fault.
+	Uncharged bool
+	// Bounced: there is no such mailbox. Reached: one that had bounced has taken it.
+	Bounced, Reached bool
 	// The relay's reply: SMTP code, RFC 3463 code, text, and the relay's name.
 	Code     int
 	Enhanced string

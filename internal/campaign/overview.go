@@ -33,6 +33,9 @@ type Progress struct {
 	Report
 	Rate    float64 // mails sent a second just now
 	Workers int64   // that are alive, for all campaigns
+	// Trouble is which relay takes no mail at this moment, and why, when none does
+	// of any worker.
+	Trouble string
 }
 
 // RecentWindow is what the present rate of sending is measured over, or less

@@ -10,6 +10,7 @@ type Relay struct {
 	Encryption  string `json:"encryption"` // tls, required, opportunistic or none
 	User        string `json:"user,omitempty"`
 	Connections int    `json:"connections"`
+	Trouble     string `json:"trouble,omitempty"` // why it takes no mail at this moment
 }
 
 // Signer is a key that a worker signs the mails of a domain with.

@@ -377,7 +377,7 @@ type livePage struct {
 	Waiting       int64  // who wait for that time
 	Waits         []campaign.Departure
 	LastLeave     time.Time // when it is that time for the last of them
-	Hint          string    // a key: why nothing goes on
+	Hint          string    // why nothing goes on
 	Deferrals     []troubleRow
 	Failures      []troubleRow
 	Actions       []string
@@ -393,7 +393,7 @@ type troubleRow struct {
 func (s *site) livePage(r *http.Request, m *moment) livePage {
 	c, books := m.Campaign, m.Books
 	p := livePage{Campaign: c, Kind: kindOf(c.State), Clock: s.clock(r, m.At), Paused: s.pausedBy(r, c.PauseReason), Under: !c.Launched.IsZero() && !c.State.Ended(), Books: books, Open: books.Open(),
-		Done: books.Audience - books.Open(), Mailed: books.Audience - books.BlockedTotal(), Withdrawals: m.Withdrawals, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: hintOf(c, books)}
+		Done: books.Audience - books.Open(), Mailed: books.Audience - books.BlockedTotal(), Withdrawals: m.Withdrawals, Balanced: books.Balanced() == nil, LocalTime: s.localTime(r, c.Local), Waits: m.Departures, Hint: s.hint(r, c, books)}
 	for _, d := range m.Departures {
 		p.Waiting, p.LastLeave = p.Waiting+d.People, d.At
 	}
@@ -435,11 +435,14 @@ func (s *site) localTime(r *http.Request, l campaign.LocalTime) string {
 func (s *site) pausedBy(r *http.Request, reason string) string {
 	var failures campaign.TooManyFailures
 	var complaints campaign.TooManyComplaints
+	var refused campaign.SenderRefused
 	switch {
 	case reason == "":
 		return ""
 	case failures.Parse(reason):
 		return s.text(r, "console.paused.failures", failures.Failed, failures.Of, s.percent(r, float64(failures.Percent)), mailboxes.ReplaceAllString(failures.Reply, "…@"))
+	case refused.Parse(reason):
+		return s.text(r, "console.paused.sender", refused.Relay, mailboxes.ReplaceAllString(refused.Reply, "…@"))
 	case complaints.Parse(reason):
 		return s.text(r, "console.paused.complaints", complaints.Complaints, complaints.Of, s.percent(r, complaints.Percent))
 	}
@@ -451,15 +454,19 @@ func (s *site) percent(r *http.Request, n float64) string {
 	return templates.Percent(s.lang(r), strconv.FormatFloat(n, 'f', -1, 64))
 }
 
-// hintOf says why a campaign that should go on does not.
-func hintOf(c campaign.Campaign, books campaign.Progress) string {
+// hint says why a campaign that should go on does not.
+func (s *site) hint(r *http.Request, c campaign.Campaign, books campaign.Progress) string {
 	switch {
 	case c.State != campaign.StatePlanning && c.State != campaign.StateSending:
 		return ""
 	case books.Workers == 0:
-		return "console.hint.no_worker"
+		return s.text(r, "console.hint.no_worker")
+	case books.Rate > 0:
+		return ""
+	case books.Trouble != "":
+		return s.text(r, "console.hint.relay", mailboxes.ReplaceAllString(books.Trouble, "…@"))
 	case c.State == campaign.StateSending && books.Pending == 0 && books.Sending == 0 && books.Deferred > 0:
-		return "console.hint.deferred"
+		return s.text(r, "console.hint.deferred")
 	}
 	return ""
 }

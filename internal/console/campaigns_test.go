@@ -604,8 +604,19 @@ func TestACampaignWaitsForEachRecipientsTime(t *testing.T) {
 			t.Errorf("the page does not say %q: %s", want, page)
 		}
 	}
-	if _, err := o.db.StartWorker(t.Context(), "test", time.Hour); err != nil {
+	worker, err := o.db.StartWorker(t.Context(), "test", time.Hour)
+	if err == nil {
+		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{Relays: []campaign.Relay{{Name: "news@mail.example:587", Trouble: "it answers 530 5.7.0 <i>log in</i>"}}})
+	}
+	if err != nil {
 		t.Fatal(err)
+	}
+	want, tick := o.words.Text("da", "console.hint.relay", "…@mail.example:587: it answers 530 5.7.0 &lt;i&gt;log in&lt;/i&gt;"), time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(b.do("GET", path, nil).Body.String(), want); <-tick.C { // what was seen counts for a beat
+		if time.Now().After(deadline) {
+			t.Fatalf("the page does not say %q", want)
+		}
 	}
 	if w := b.do("POST", path+"/pause", url.Values{}); w.Code != http.StatusSeeOther {
 		t.Errorf("pausing answers %d", w.Code)

@@ -48,8 +48,8 @@ func relayTroubles() []string {
 	return []string{"name", "closed", "silent", "certificate", "login", "refused"}
 }
 
-// Trouble is what kind of trouble the test met, of those that there are words for.
-func (l relayLine) Trouble() string {
+// TestTrouble is what kind of trouble the test met, of those that there are words for.
+func (l relayLine) TestTrouble() string {
 	if slices.Contains(relayTroubles(), l.Test.Trouble) {
 		return l.Test.Trouble
 	}
@@ -268,6 +268,7 @@ func (s *site) relaysPage(r *http.Request) (p relaysPage, err error) {
 				at = len(p.Relays)
 				p.Relays = append(p.Relays, relayLine{Relay: relay})
 			}
+			p.Relays[at].Relay.Trouble = cmp.Or(p.Relays[at].Relay.Trouble, relay.Trouble)
 			p.Relays[at].Workers++
 			p.Relays[at].Connections += relay.Connections
 		}

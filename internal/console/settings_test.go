@@ -667,7 +667,7 @@ func TestRelaysAndDomains(t *testing.T) {
 	worker, err := o.db.StartWorker(t.Context(), "host/1", time.Hour)
 	if err == nil {
 		err = o.db.DescribeWorker(t.Context(), worker, campaign.About{
-			Relays:  []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "u" + nasty, Connections: 20}},
+			Relays:  []campaign.Relay{{Name: "mail.example:587", Host: "mail.example", Encryption: "required", User: "u" + nasty, Connections: 20, Trouble: "it answers 530" + nasty}},
 			Signers: []campaign.Signer{{Domain: "jatak.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}, {Domain: "narrow.example", Selector: "j1", Record: "v=DKIM1; k=rsa; p=AAAA"}}})
 	}
 	if err != nil {
@@ -679,7 +679,7 @@ func TestRelaysAndDomains(t *testing.T) {
 	if w := b.do("POST", "/settings/relays/test", url.Values{"relay": {"mail.example:587"}}); w.Code != http.StatusSeeOther {
 		t.Errorf("asking for a test answers %d", w.Code)
 	}
-	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "being tried") || strings.Contains(page, nasty) {
+	if page := b.do("GET", "/settings/relays", nil).Body.String(); !strings.Contains(page, "being tried") || strings.Contains(page, nasty) || !strings.Contains(page, o.words.Text("en", "console.relay.trouble")) || !strings.Contains(page, "it answers 530") {
 		t.Errorf("while it is tried: %s", page)
 	}
 	if w := b.do("POST", "/settings/limits", url.Values{"kind": {"relay"}, "name": {"mail.example:587"}, "pace": {"600/m"}, "connections": {"3"}}); w.Code != http.StatusSeeOther {

@@ -86,8 +86,9 @@ func TestWhyACampaignIsPausedIsSaidInWords(t *testing.T) {
 	}
 	for reason, want := range map[string]string{
 		"user:anna@jatak.example": "af anna@jatak.example",
-		campaign.TooManyFailures{Failed: 30, Of: 120, Percent: 20, Reply: "550 5.1.1 <bo@example.org>: no such user"}.String(): "30 af de seneste 120 mails fejlede, mere end 20\u00a0%. Det nyeste svar: 550 5.1.1 &lt;…@example.org&gt;",
-		campaign.TooManyComplaints{Complaints: 3, Of: 500, Percent: 0.3}.String():                                              "3 af 500 modtagere har meldt den som spam, mere end 0,3\u00a0%",
+		campaign.TooManyFailures{Failed: 30, Of: 120, Percent: 20, Reply: "550 5.1.1 <bo@example.org>: no such user"}.String():                "30 af de seneste 120 mails fejlede, mere end 20\u00a0%. Det nyeste svar: 550 5.1.1 &lt;…@example.org&gt;",
+		campaign.SenderRefused{Relay: "mail.example.net:587", Mails: 10, Reply: "553 5.7.1 <news@example.org>: not owned by user x"}.String(): "mailserveren mail.example.net:587 afviser afsenderen. Ingen mails er gået tabt: de sendes, når I har rettet det og genoptager. Det nyeste svar: 553 5.7.1 &lt;…@example.org&gt;",
+		campaign.TooManyComplaints{Complaints: 3, Of: 500, Percent: 0.3}.String():                                                             "3 af 500 modtagere har meldt den som spam, mere end 0,3\u00a0%",
 	} {
 		if err := o.db.Pause(t.Context(), o.id, reason); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ type connection struct {
 	largest   int64 // the largest message it takes; 0 when it does not say
 	reset     bool  // the last transaction is still open
 	carried   bool  // a mail has come to its end here
+	mails     int   // that were taken
 	answered  bool  // and the relay has answered since the newest began
 	leaving   bool  // the connection is to be closed, and others have its place
 	write     []byte
@@ -61,9 +62,10 @@ func newConnection(client *smtp.Client, relay *relayState) *connection {
 // quit says goodbye without waiting long for an answer.
 func (c *connection) quit() {
 	_ = c.client.UpdateDeadline(time.Second)
-	if c.client.Quit() != nil {
-		_ = c.client.Close()
+	if _, err := c.client.Text.W.WriteString("QUIT\r\n"); err == nil && c.client.Text.W.Flush() == nil {
+		_, _ = c.read()
 	}
+	_ = c.client.Close()
 }
 
 // refusal says why a mail cannot even be offered to this relay, or nil.
@@ -238,12 +240,12 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		if isOutOfStep(r, i) {
+		if isOutOfStep(r, step(i)) {
 			return nil, outOfStep(r)
 		}
-		if !accepts(r, i) {
+		if !accepts(r, step(i)) {
 			c.reset = i > 0
-			return c.outcome(r), nil
+			return c.outcome(step(i), r), nil
 		}
 	}
 	return nil, nil
@@ -252,22 +254,23 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 // readEnvelope reads the replies to a pipelined envelope.
 func (c *connection) readEnvelope() (*Outcome, error) {
 	var refused *reply
-	for i := range 3 {
+	var at step
+	for i := range atDot {
 		r, err := c.read()
 		switch {
 		case err != nil && refused != nil:
-			return c.outcome(*refused), nil // the next mail finds out that the connection is lost
+			return c.outcome(at, *refused), nil // the next mail finds out that the connection is lost
 		case err != nil:
 			return nil, err
 		case refused == nil && isOutOfStep(r, i):
 			return nil, outOfStep(r)
 		case refused == nil && !accepts(r, i):
-			refused = &r
+			refused, at = &r, i
 			c.reset = i > 0
 			if r.code == 421 {
-				return c.outcome(r), nil // the relay closes, and answers no more
+				return c.outcome(at, r), nil // the relay closes, and answers no more
 			}
-		case refused != nil && i == 2 && r.code == 354:
+		case refused != nil && i == atData && r.code == 354:
 			// RFC 2920 section 3.1: end the message that nobody is to get.
 			if _, err := c.command(".\r\n"); err != nil {
 				return nil, err
@@ -276,14 +279,14 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 		}
 	}
 	if refused != nil {
-		return c.outcome(*refused), nil
+		return c.outcome(at, *refused), nil
 	}
 	return nil, nil
 }
 
-// accepts reports whether the reply to a command of the envelope is good.
-func accepts(r reply, command int) bool {
-	if command == 2 {
+// accepts reports whether the reply to a step is good.
+func accepts(r reply, at step) bool {
+	if at == atData {
 		return r.code == 354
 	}
 	return r.code/100 == 2
@@ -291,8 +294,8 @@ func accepts(r reply, command int) bool {
 
 // isOutOfStep reports whether a reply neither takes nor refuses the command: who
 // answers so answers something else, and nothing it says counts as a mail accepted.
-func isOutOfStep(r reply, command int) bool {
-	return !accepts(r, command) && r.code/100 != 4 && r.code/100 != 5
+func isOutOfStep(r reply, at step) bool {
+	return !accepts(r, at) && r.code/100 != 4 && r.code/100 != 5
 }
 
 func outOfStep(r reply) error {
@@ -362,14 +365,11 @@ func (c *connection) confirm() (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isOutOfStep(r, dot) {
+	if isOutOfStep(r, atDot) {
 		return nil, outOfStep(r)
 	}
-	return c.outcome(r), nil
+	return c.outcome(atDot, r), nil
 }
-
-// dot is the final dot among the commands of a transaction: MAIL, RCPT, DATA, dot.
-const dot = 3
 
 func (c *connection) command(line string) (reply, error) {
 	if err := c.flush([]byte(line)); err != nil {
@@ -465,15 +465,8 @@ func cutEnhanced(code int, text string) (enhanced, rest string) {
 }
 
 // outcome says what a reply means for the mail.
-func (c *connection) outcome(r reply) *Outcome {
+func (c *connection) outcome(at step, r reply) *Outcome {
 	o := &Outcome{Code: r.code, Enhanced: r.enhanced, Text: r.text, Relay: c.relay.name}
-	switch r.code / 100 {
-	case 2:
-		o.Kind = Accepted
-	case 5:
-		o.Kind = Refused
-	default:
-		o.Kind = Later
-	}
+	o.Kind, o.Blame = class(at, r)
 	return o
 }

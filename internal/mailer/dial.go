@@ -17,29 +17,72 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// dialTimeout bounds the time from dialling to the end of authentication.
+// dialTimeout bounds the time for the greeting, and again that for TLS and login,
+// where the relay's URL does not say. RFC 5321 section 4.5.3.2.1 has 5 minutes for a
+// greeting; meanwhile another relay could have had the mails.
 const dialTimeout = 30 * time.Second
 
+// mostBeforeLogin bounds what a relay may say before it is logged in at, in bytes,
+// its certificates included. Later each reply has a bound of its own.
+const mostBeforeLogin = 256 << 10
+
 // dial opens a connection: greeted, encrypted and logged in. Its error says in
-// words what the relay did, and never shows the password.
+// words what the relay did, and never shows the password. When the context ends,
+// the relay is not waited for.
 func (r Relay) dial(ctx context.Context) (*smtp.Client, error) {
-	var conn net.Conn
-	client, err := r.client(func(ctx context.Context, network, address string) (net.Conn, error) {
-		var err error
-		conn, err = r.connect(ctx, network, address)
-		return conn, err
+	var conn *boundedConn
+	stop := func() bool { return true }
+	client, err := r.client(func(dialling context.Context, network, address string) (net.Conn, error) {
+		plain, err := r.connect(dialling, network, address)
+		if err != nil {
+			return nil, err
+		}
+		conn = &boundedConn{Conn: plain, left: mostBeforeLogin}
+		stop = context.AfterFunc(ctx, func() { _ = plain.Close() })
+		if !r.ImplicitTLS {
+			return conn, nil
+		}
+		config, err := r.tls()
+		if err != nil {
+			return nil, err
+		}
+		encrypted := tls.Client(conn, config)
+		return encrypted, encrypted.HandshakeContext(dialling)
 	})
 	if err != nil {
 		return nil, err
 	}
 	open, err := client.DialToSMTPClientWithContext(ctx)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close() // go-mail leaves it open after a refused login
 		}
 		return nil, explain(err)
 	}
+	conn.unbound = true
 	return open, nil
+}
+
+// boundedConn reads no more than it may.
+type boundedConn struct {
+	net.Conn
+	left    int
+	unbound bool
+}
+
+func (c *boundedConn) Read(b []byte) (int, error) {
+	if c.unbound {
+		return c.Conn.Read(b)
+	}
+	if c.left <= 0 {
+		return 0, fmt.Errorf("it says more than %d bytes before the login", mostBeforeLogin)
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
 }
 
 func (r Relay) connect(ctx context.Context, network, address string) (net.Conn, error) {
@@ -100,12 +143,10 @@ func (r Relay) client(dial mail.DialContextFunc) (*mail.Client, error) {
 		TLSRequired: mail.TLSMandatory, TLSOpportunistic: mail.TLSOpportunistic, TLSNone: mail.NoTLS,
 	}[r.STARTTLS]
 	options := []mail.Option{
-		mail.WithPort(max(1, r.Port)), mail.WithTimeout(min(r.Timeout, dialTimeout)), mail.WithTLSPolicy(policy),
+		mail.WithPort(max(1, r.Port)), mail.WithTimeout(r.dialTimeout()), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dial),
 	}
 	if r.ImplicitTLS {
-		options = append(options, mail.WithSSL()) // go-mail takes a dial function of ours for one without TLS
-	} else {
-		options = append(options, mail.WithDialContextFunc(dial))
+		options = append(options, mail.WithSSL())
 	}
 	config, err := r.tls()
 	if err != nil {
@@ -113,12 +154,50 @@ func (r Relay) client(dial mail.DialContextFunc) (*mail.Client, error) {
 	}
 	options = append(options, mail.WithTLSConfig(config))
 	if r.User != "" {
-		options = append(options, mail.WithSMTPAuth(r.authType()), mail.WithUsername(r.User), mail.WithPassword(r.Password))
+		password, err := r.password()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, r.auth(), mail.WithUsername(r.User), mail.WithPassword(password))
 	}
 	if r.Hello != "" {
 		options = append(options, mail.WithHELO(r.Hello))
 	}
 	return mail.NewClient(r.Host, options...)
+}
+
+func (r Relay) dialTimeout() time.Duration {
+	if r.ConnectTimeout > 0 {
+		return r.ConnectTimeout
+	}
+	return min(r.Timeout, dialTimeout)
+}
+
+// password returns what to log in with: a file is read anew each time, since the
+// tokens of XOAUTH2 hold for an hour.
+func (r Relay) password() (string, error) {
+	if r.PasswordFile == "" {
+		return r.Password, nil
+	}
+	content, err := os.ReadFile(r.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("%s: password_file: %w", r, err)
+	}
+	password := strings.TrimRight(string(content), "\r\n")
+	if password == "" {
+		return "", fmt.Errorf("%s: password_file: %s is empty", r, r.PasswordFile)
+	}
+	return password, nil
+}
+
+// auth is the option for the way to log in.
+func (r Relay) auth() mail.Option {
+	if r.ImplicitTLS && r.Auth == mail.SMTPAuthAutoDiscover {
+		// go-mail takes a connection of ours for one without TLS, and would not find PLAIN.
+		return mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256PLUS, mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1PLUS,
+			mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthCramMD5, mail.SMTPAuthPlain, mail.SMTPAuthLogin)
+	}
+	return mail.WithSMTPAuth(r.authType())
 }
 
 // authType is the way to log in; what sends the password in the clear is allowed

@@ -189,6 +189,10 @@ func TestParseRelays(t *testing.T) {
 		{"smtp://mail.example.org?dsn=often", "dsn is never, or"},
 		{"smtp://mail.example.org?dsn=never+failure", "dsn is never, or"},
 		{"smtp://mail.example.org?auth=plain", "names no user"},
+		{"smtp://mail.example.org?password_file=/run/secrets/smtp", "names no user"},
+		{"smtp://u:hunter2@mail.example.org?password_file=/run/secrets/smtp", "remove one of the two"},
+		{"smtp://u@mail.example.org?starttls=none&password_file=/run/secrets/smtp", "in the clear"},
+		{"smtp://u@mail.example.org?connect_timeout=5", "connect_timeout is a time"},
 		{"smtp://u:hunter2@mail.example.org?auth=digest", "auth is auto, plain"},
 		{"smtp://mail.example.org?tls_name=a/b", "tls_name is the host name"},
 		{"smtp://mail.example.org?max_conns=%zz", "cannot be read"},
@@ -338,34 +342,42 @@ func TestOutcomes(t *testing.T) {
 		want     Outcome // without Text and Relay
 		arrived  int
 	}{
-		{"unknown mailbox", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "550 5.1.1 nobody here"} }, Outcome{Kind: Refused, Code: 550, Enhanced: "5.1.1"}, 0},
+		{"unknown mailbox", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "550 5.1.1 nobody here"} }, Outcome{Kind: Refused, Blame: BlameRecipient, Code: 550, Enhanced: "5.1.1"}, 0},
 		{"greylisted", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "451 4.7.1 come back"} }, Outcome{Kind: Later, Code: 451, Enhanced: "4.7.1"}, 0},
 		{"DATA refused", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "554 no"} }, Outcome{Kind: Refused, Code: 554}, 0},
 		{"content refused", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "554 5.7.1 spam"} }, Outcome{Kind: Refused, Code: 554, Enhanced: "5.7.1"}, 0},
 		{"full for now", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "452 4.2.2 full"} }, Outcome{Kind: Later, Code: 452, Enhanced: "4.2.2"}, 0},
-		{"closing", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "421 4.3.2 shutting down"} }, Outcome{Kind: Later, Code: 421, Enhanced: "4.3.2"}, 0},
+		{"closing", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "421 4.3.2 shutting down"} }, Outcome{Kind: Later, Blame: BlameRelay, Code: 421, Enhanced: "4.3.2"}, 0},
+		{"closing, once", "RCPT", first(mailertest.Do{Reply: "421 4.3.2 shutting down"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"closing at MAIL, once", "MAIL", first(mailertest.Do{Reply: "421 4.4.2 too many mails on one connection"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"closing at the dot, once", "DOT", first(mailertest.Do{Reply: "421 4.7.0 later"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
+		{"closing for this one", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "421 4.7.28 unusual rate"} }, Outcome{Kind: Later, Code: 421, Enhanced: "4.7.28"}, 0},
+		{"trouble for this one", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "451 4.3.0 temporary lookup failure"} }, Outcome{Kind: Later, Blame: BlameRelay, Code: 451, Enhanced: "4.3.0"}, 0},
+		{"the sender refused", "RCPT", func() *mailertest.Do {
+			return &mailertest.Do{Reply: "553 5.7.1 <a@b>: Sender address rejected: not owned by user x"}
+		}, Outcome{Kind: Later, Blame: BlameSender, Code: 553, Enhanced: "5.7.1"}, 0},
 		{"hangs up at RCPT, once", "RCPT", first(mailertest.Do{HangUp: true}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
-		{"hangs up at RCPT, always", "RCPT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: Later}, 0},
+		{"hangs up at RCPT, always", "RCPT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 		{"hangs up after the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{HangUp: true} }, Outcome{Kind: InDoubt}, 0},
-		{"250 to DATA", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 OK"} }, Outcome{Kind: Later}, 0},
+		{"250 to DATA", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 OK"} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 		{"250 to DATA, once", "DATA", first(mailertest.Do{Reply: "250 2.0.0 OK"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
-		{"354 to RCPT", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead"} }, Outcome{Kind: Later}, 0},
+		{"354 to RCPT", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead"} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 		{"354 to the dot", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go on"} }, Outcome{Kind: InDoubt}, 1},
 		{"a long reply", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 " + strings.Repeat("long ", 9000)} }, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"a reply of many lines", "DOT", func() *mailertest.Do {
 			return &mailertest.Do{Reply: strings.Repeat("250-2.0.0 line\r\n", 300) + "250 2.0.0 queued"}
 		}, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"a reply without end", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 " + strings.Repeat("long ", 40_000)} }, Outcome{Kind: InDoubt}, 1},
-		{"the dot answered before it is written", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead\r\n250 2.0.0 queued"} }, Outcome{Kind: Later}, 0},
+		{"the dot answered before it is written", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "354 go ahead\r\n250 2.0.0 queued"} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 		{"the dot answered twice", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "250 2.0.0 queued\r\n250 2.0.0 queued"} }, Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
-		{"speaks nonsense", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "hello"} }, Outcome{Kind: Later}, 0},
+		{"speaks nonsense", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "hello"} }, Outcome{Kind: Later, Blame: BlameRelay}, 0},
 	} {
 		for name, extensions := range map[string][]string{"pipelining": {"PIPELINING"}, "without": {"8BITMIME"}} {
 			t.Run(test.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				const victim = "p7@example.org"
 				sink := mailertest.New(t, func(at, to string) *mailertest.Do {
-					if at == test.at && to == victim {
+					if at == test.at && (to == victim || at == "MAIL") {
 						return test.do()
 					}
 					return nil
@@ -379,6 +391,7 @@ func TestOutcomes(t *testing.T) {
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("outcome (-want +got):\n%s", diff)
 				}
+				sink.Close() // it has kept what it was about to keep
 				arrived := map[string]int{}
 				for _, m := range sink.Messages() {
 					arrived[m.To]++

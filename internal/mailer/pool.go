@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 type Options struct {
 	Log   *slog.Logger
 	Idle  time.Duration // how long a connection waits for mail, where the relay's URL does not say; default 10 s
+	Fresh time.Duration // how long a decision that a mail may leave holds; default 3 s
 	Slots Slots         // nil: the relays' connections are this pool's alone
 }
 
@@ -57,11 +59,12 @@ type relayState struct {
 	idle    atomic.Int32 // connections that wait for mail
 	waiting atomic.Int32 // mails that wait for a connection
 	taken   atomic.Int64 // when a connection last took a mail, in Unix nanoseconds
+	trouble atomic.Int32 // replies in a row that tell of the relay's own trouble
 
 	// Guarded by Pool.mu.
 	opening   int
 	failures  int // in a row
-	fruitless int // connections in a row that were lost before they carried a mail
+	fruitless int // connections in a row that carried no mail, or brought the word that none is taken
 	downUntil time.Time
 	fullUntil time.Time // other processes have the connections
 	cause     error     // of the last failure
@@ -78,6 +81,9 @@ const beat = 500 * time.Millisecond
 func NewPool(relays []Relay, o Options) (*Pool, error) {
 	if o.Idle <= 0 {
 		o.Idle = 10 * time.Second
+	}
+	if o.Fresh <= 0 {
+		o.Fresh = 3 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -235,8 +241,11 @@ func (p *Pool) grow(r *relayState) {
 	if p.options.Slots != nil {
 		most = min(most, max(1, p.options.Slots.Share(r.name, r.Connections)))
 	}
-	if p.closed || int(r.open.Load())+r.opening >= most || now.Before(r.downUntil) || now.Before(r.fullUntil) || r.failures > 0 && r.opening > 0 {
+	if p.closed || int(r.open.Load())+r.opening >= most || now.Before(r.downUntil) || now.Before(r.fullUntil) {
 		return
+	}
+	if r.failures > 0 && (r.opening > 0 || r.fruitless > 0 && r.open.Load() > 0) {
+		return // one is enough to try with
 	}
 	r.opening++
 	p.running.Go(func() { p.connect(r) })
@@ -275,10 +284,14 @@ func (p *Pool) connect(r *relayState) {
 	}
 	c := newConnection(client, r)
 	err = p.converse(c)
-	if err == nil {
+	_, refuses := errors.AsType[*refusesAll](err)
+	switch {
+	case err == nil || refuses:
 		c.quit()
-	} else {
+	case !errors.Is(err, errDropped):
 		p.tellLost(r, err)
+		fallthrough
+	default:
 		_ = client.Close()
 	}
 	// Before it makes room: whoever opens the next one asks for its place.
@@ -290,7 +303,11 @@ func (p *Pool) connect(r *relayState) {
 	if !c.leaving {
 		r.open.Add(-1)
 	}
-	if err != nil && !c.carried {
+	switch {
+	case refuses:
+		r.fruitless = mostFruitless // a new connection alone does not prove it well
+		p.failed(r, err)
+	case err != nil && !c.carried && !errors.Is(err, errDropped):
 		r.fruitless++
 		if r.fruitless >= mostFruitless {
 			p.failed(r, err)
@@ -298,6 +315,16 @@ func (p *Pool) connect(r *relayState) {
 	}
 	p.changed()
 }
+
+// refusesAll is the end of a connection on which the relay has said that it takes no
+// mail now, whoever it is from and to.
+type refusesAll struct{ reply string }
+
+func (e *refusesAll) Error() string { return "it answers " + e.reply }
+
+// errDropped is the end of a connection that is at fault in nothing: the mail that
+// it waits for may no longer leave, and SMTP knows no other way back.
+var errDropped = errors.New("dropped before a message that may no longer leave")
 
 // lostEvery is how often the log tells of a relay's lost connections.
 const lostEvery = 10 * time.Second
@@ -344,16 +371,25 @@ const (
 	// longestDown bounds how long an unreachable relay is left alone.
 	longestDown = 30 * time.Second
 	// mostFruitless is after how many connections in a row that were lost before
-	// they carried a mail a relay counts as unreachable.
+	// they carried a mail a relay counts as unreachable; and after how many replies
+	// in a row that tell of trouble of its own.
 	mostFruitless = 5
 )
 
 // failed leaves a relay alone, twice as long each time. The caller holds mu.
 func (p *Pool) failed(r *relayState, err error) {
-	r.failures++
 	r.cause = err
-	r.downUntil = time.Now().Add(min(longestDown, time.Second<<min(r.failures-1, 10)))
-	if !r.reported && r.open.Load() == 0 {
+	_, refuses := errors.AsType[*refusesAll](err)
+	if now := time.Now(); !now.Before(r.downUntil) { // several connections may bring the same news
+		r.failures++
+		r.downUntil = now.Add(min(longestDown, time.Second<<min(r.failures-1, 10)))
+	}
+	switch {
+	case r.reported:
+	case refuses:
+		r.reported = true
+		p.options.Log.Warn("a relay takes no mail", "relay", r.name, "error", err)
+	case r.open.Load() == 0:
 		r.reported = true
 		p.options.Log.Warn("a relay cannot be reached", "relay", r.name, "error", err)
 	}
@@ -361,10 +397,24 @@ func (p *Pool) failed(r *relayState, err error) {
 
 // recovered forgets what was wrong with a relay. The caller holds mu.
 func (p *Pool) recovered(r *relayState) {
+	r.trouble.Store(0)
 	if r.reported {
 		p.options.Log.Info("the relay can be reached again", "relay", r.name)
 	}
 	r.failures, r.fruitless, r.downUntil, r.cause, r.reported = 0, 0, time.Time{}, nil, false
+}
+
+// Troubles returns why relays are left alone at this moment, by their names.
+func (p *Pool) Troubles() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	troubles := map[string]string{}
+	for _, r := range p.relays {
+		if r.reported && r.cause != nil {
+			troubles[r.name] = r.cause.Error()
+		}
+	}
+	return troubles
 }
 
 // proven notes that a connection has carried a mail to its end.
@@ -406,15 +456,13 @@ func (p *Pool) converse(c *connection) error {
 	r := c.relay
 	idle := time.NewTimer(r.Idle)
 	defer idle.Stop()
-	for carried := 0; carried < r.MailsPerConnection && !p.surplus(c); {
+	for c.mails < r.MailsPerConnection && !p.surplus(c) {
 		idle.Reset(r.Idle)
 		r.idle.Add(1)
 		select {
 		case m := <-r.work:
 			r.idle.Add(-1)
-			n, err := p.carry(c, m)
-			carried += n
-			if err != nil {
+			if err := p.carry(c, m); err != nil {
 				return err
 			}
 		case <-idle.C:
@@ -428,34 +476,41 @@ func (p *Pool) converse(c *connection) error {
 	return nil
 }
 
-// carry sends a mail, and those that can follow it at once, and returns how
-// many.
-func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
+// carry sends a mail, and those that can follow it at once. An error is the end of
+// the connection.
+func (p *Pool) carry(c *connection, m *Mail) error {
 	announced := false
 	m.Route.count()
 	for m != nil {
-		carried++
+		c.mails++
 		if refused := c.refusal(m); refused != nil {
 			m.Done(*refused)
-			m, announced = p.next(c, carried), false
+			m, announced = p.next(c), false
+			continue
+		}
+		if !announced && !m.mayLeave(p.options.Fresh) {
+			m.Done(tooLate(c))
+			m = p.next(c)
 			continue
 		}
 		refused, err := c.open(m, announced)
 		announced = false
 		if err != nil {
 			p.lostBefore(c, m, err)
-			return carried, err
+			return err
 		}
 		if refused != nil {
-			m.Done(*refused)
-			if refused.Code == 421 {
-				return carried, closes(refused)
+			if err := p.refused(c, m, refused); err != nil {
+				return err
 			}
-			p.proven(c)
-			m = p.next(c, carried)
+			m = p.next(c)
 			continue
 		}
-		next := p.next(c, carried)
+		if !m.mayLeave(p.options.Fresh) { // the relay took its time
+			m.Done(tooLate(c))
+			return errDropped
+		}
+		next := p.next(c)
 		if next != nil {
 			if refused := c.refusal(next); refused != nil {
 				next.Done(*refused)
@@ -466,43 +521,84 @@ func (p *Pool) carry(c *connection, m *Mail) (carried int, err error) {
 		announced, err = c.hand(m, next)
 		if errors.Is(err, errLost) {
 			p.lostBefore(c, m, err)
-			if next != nil {
-				p.lostBefore(c, next, err)
-			}
-			return carried, err
+			p.lostNext(c, next, err)
+			return err
 		}
 		if err == nil {
 			outcome, err = c.confirm()
 		}
 		if err != nil {
 			m.Done(Outcome{Kind: InDoubt, Text: "the connection was lost after the mail was handed over: " + err.Error(), Relay: c.relay.name})
-			if next != nil {
-				p.lostBefore(c, next, err)
-			}
-			return carried, err
+			p.lostNext(c, next, err)
+			return err
 		}
-		m.Done(*outcome)
-		if outcome.Code == 421 {
-			if next != nil {
-				p.lostBefore(c, next, closes(outcome))
+		if outcome.Kind != Accepted {
+			if err := p.refused(c, m, outcome); err != nil {
+				p.lostNext(c, next, err)
+				return err
 			}
-			return carried, closes(outcome)
+		} else {
+			m.Done(*outcome)
+			if c.relay.trouble.Load() > 0 {
+				c.relay.trouble.Store(0)
+			}
+			p.proven(c)
 		}
-		p.proven(c)
 		m = next
 	}
-	return carried, nil
+	return nil
 }
 
-// closes is the error of a connection on which the relay said 421: it closes
-// (RFC 5321 section 3.8).
-func closes(o *Outcome) error {
-	return fmt.Errorf("%w: %d %s", errLost, o.Code, o.Text)
+func tooLate(c *connection) Outcome {
+	return Outcome{Kind: Unsent, Text: "it waited, and may no longer leave", Relay: c.relay.name}
+}
+
+// refused deals with a mail that the relay has not taken. What the relay says of
+// itself or of the sender does not end it while another relay may have it, and after
+// a 421 it has one more connection. It returns an error when the connection ends.
+func (p *Pool) refused(c *connection, m *Mail, o *Outcome) error {
+	r := c.relay
+	closing := o.Code == 421 // RFC 5321 section 3.8: the relay closes the connection
+	switch {
+	case (o.Blame == BlameSender || o.Blame == BlameRelay && !closing) && p.elsewhere(c, m, *o):
+	case closing && m.closed == 0:
+		m.closed++
+		p.resubmit(c, m, *o)
+	default:
+		m.Done(*o)
+	}
+	says := strings.TrimSpace(fmt.Sprintf("%d %s", o.Code, strings.TrimSpace(o.Enhanced+" "+o.Text)))
+	switch {
+	case closing:
+		return fmt.Errorf("%w: %s", errLost, says)
+	case o.Kind == Unsent:
+		return &refusesAll{says}
+	case o.Blame == BlameRelay && r.trouble.Add(1) >= mostFruitless:
+		return &refusesAll{says}
+	case o.Blame != BlameRelay:
+		p.proven(c)
+	}
+	return nil
+}
+
+// elsewhere gives a mail that a relay has not taken to one that has not been asked
+// yet, and reports whether there was one.
+func (p *Pool) elsewhere(c *connection, m *Mail, o Outcome) bool {
+	m.refusedBy = append(m.refusedBy, c.relay)
+	p.mu.Lock()
+	other := p.choose(m.Route.group, 1, m.refusedBy...)
+	p.mu.Unlock()
+	if other == nil {
+		return false
+	}
+	m.Route = other
+	p.resubmit(c, m, o)
+	return true
 }
 
 // next takes a mail that is waiting already, if this connection may carry more.
-func (p *Pool) next(c *connection, carried int) *Mail {
-	if !c.pipelines || carried >= c.relay.MailsPerConnection || p.surplus(c) {
+func (p *Pool) next(c *connection) *Mail {
+	if !c.pipelines || c.mails >= c.relay.MailsPerConnection || p.surplus(c) {
 		return nil
 	}
 	select {
@@ -527,21 +623,38 @@ func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
 	} else {
 		m.attempts++
 	}
-	later := Outcome{Kind: Later, Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.name}
+	later := Outcome{Kind: Later, Blame: BlameRelay, Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.name}
 	if m.attempts >= mostAttempts {
 		m.Done(later)
 		return
 	}
+	p.resubmit(c, m, later)
+}
+
+// lostNext gives back the mail that was to follow on a connection, if there was one:
+// the relay has not been asked for it, or has not answered.
+func (p *Pool) lostNext(c *connection, next *Mail, cause error) {
+	if next != nil {
+		p.resubmit(c, next, Outcome{Text: "the connection was lost before the mail was handed over: " + cause.Error(), Relay: c.relay.name})
+	}
+}
+
+// resubmit gives a mail to another connection, of another relay if one is open.
+// When none takes it, it is Unsent, with the words of the outcome.
+func (p *Pool) resubmit(c *connection, m *Mail, o Outcome) {
 	p.mu.Lock()
-	if other := p.choose(m.Route.group, 1, c.relay); other != nil {
-		m.Route = other
+	if m.Route.turn.relay == c.relay {
+		if other := p.choose(m.Route.group, 1, c.relay); other != nil {
+			m.Route = other
+		}
 	}
 	p.mu.Unlock()
+	o.Kind, o.Blame = Unsent, BlameRelay
 	p.running.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 		defer cancel()
 		if p.Submit(ctx, m) != nil {
-			m.Done(later)
+			m.Done(o)
 		}
 	})
 }

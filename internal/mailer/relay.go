@@ -24,7 +24,10 @@ type Relay struct {
 	ImplicitTLS bool   // smtps:// (RFC 8314)
 	User        string
 	Password    string
-	STARTTLS    STARTTLS
+	// PasswordFile holds the password, or the token of XOAUTH2, and is read at each
+	// login; "" uses Password.
+	PasswordFile string
+	STARTTLS     STARTTLS
 	// TLSName is the name that the relay's certificate must hold; "" is Host.
 	TLSName string
 	// TLSAuthority is a PEM file of those who may have signed the certificate;
@@ -37,6 +40,7 @@ type Relay struct {
 	MailsPerConnection int           // after which a fresh one takes its place
 	Idle               time.Duration // how long a connection waits for mail; 0 leaves it to the pool
 	Timeout            time.Duration // for a reply; the one after the final dot may take five times as long
+	ConnectTimeout     time.Duration // for the greeting, and again for TLS and login; 0: Timeout, 30 s at most
 
 	// Weight is the relay's part of the mails, in proportion to the others'; 0,
 	// when nobody has said, counts as 1, and a relay that is busy is passed over.
@@ -168,7 +172,11 @@ func parseRelay(s string) (Relay, error) {
 // check refuses combinations that cannot work, or would show a password.
 func (r Relay) check() error {
 	switch {
-	case r.Password != "" && r.STARTTLS == TLSNone && !r.ImplicitTLS && !r.isLocal():
+	case r.Password != "" && r.PasswordFile != "":
+		return errors.New("the URL holds a password, and password_file another; remove one of the two")
+	case r.PasswordFile != "" && r.User == "":
+		return errors.New("password_file is set, and the URL names no user; write smtp://user@mail.example.org:587?password_file=/run/secrets/smtp")
+	case r.Password+r.PasswordFile != "" && r.STARTTLS == TLSNone && !r.ImplicitTLS && !r.isLocal():
 		return fmt.Errorf("starttls=none would send the password to %s in the clear; remove one of the two", r.Host)
 	case r.LMTP && r.STARTTLS != TLSNone:
 		return fmt.Errorf("LMTP is spoken without TLS; if the way to %s is private, write starttls=none", r.Name())
@@ -222,18 +230,20 @@ func parameters() map[string]func(r *Relay, value string) error {
 		}
 	}
 	return map[string]func(*Relay, string) error{
-		"max_conns":      number("max_conns", 1000, func(r *Relay) *int { return &r.Connections }),
-		"mails_per_conn": number("mails_per_conn", 1_000_000, func(r *Relay) *int { return &r.MailsPerConnection }),
-		"weight":         number("weight", 1000, func(r *Relay) *int { return &r.Weight }),
-		"idle":           duration("idle", func(r *Relay) *time.Duration { return &r.Idle }),
-		"timeout":        duration("timeout", func(r *Relay) *time.Duration { return &r.Timeout }),
-		"starttls":       (*Relay).setSTARTTLS,
-		"tls_name":       (*Relay).setTLSName,
-		"tls_ca":         (*Relay).setTLSAuthority,
-		"auth":           (*Relay).setAuth,
-		"helo":           (*Relay).setHello,
-		"from":           (*Relay).setFrom,
-		"dsn":            (*Relay).setNotify,
+		"max_conns":       number("max_conns", 1000, func(r *Relay) *int { return &r.Connections }),
+		"mails_per_conn":  number("mails_per_conn", 1_000_000, func(r *Relay) *int { return &r.MailsPerConnection }),
+		"weight":          number("weight", 1000, func(r *Relay) *int { return &r.Weight }),
+		"idle":            duration("idle", func(r *Relay) *time.Duration { return &r.Idle }),
+		"timeout":         duration("timeout", func(r *Relay) *time.Duration { return &r.Timeout }),
+		"connect_timeout": duration("connect_timeout", func(r *Relay) *time.Duration { return &r.ConnectTimeout }),
+		"password_file":   (*Relay).setPasswordFile,
+		"starttls":        (*Relay).setSTARTTLS,
+		"tls_name":        (*Relay).setTLSName,
+		"tls_ca":          (*Relay).setTLSAuthority,
+		"auth":            (*Relay).setAuth,
+		"helo":            (*Relay).setHello,
+		"from":            (*Relay).setFrom,
+		"dsn":             (*Relay).setNotify,
 	}
 }
 
@@ -270,6 +280,14 @@ func (r *Relay) setAuth(value string) error {
 		return fmt.Errorf("auth is auto, plain, login, cram-md5, scram-sha-1, scram-sha-256, either of these with -plus, or xoauth2, not %q", value)
 	}
 	r.Auth = auth
+	return nil
+}
+
+func (r *Relay) setPasswordFile(value string) error {
+	if value == "" {
+		return errors.New("password_file is a file with the password or token; write password_file=/run/secrets/smtp")
+	}
+	r.PasswordFile = value
 	return nil
 }
 

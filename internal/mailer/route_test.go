@@ -1,11 +1,15 @@
 package mailer
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -199,7 +203,7 @@ func TestRelayThatDropsEveryConnectionIsLeftAlone(t *testing.T) {
 			var err error
 			for i := range 100 {
 				m := &Mail{To: fmt.Sprintf("p%d@example.org", i), Data: []byte("\r\n"), Done: func(o Outcome) {
-					if o.Kind != Later {
+					if o.Kind != Unsent && o.Kind != Later || o.Blame != BlameRelay {
 						t.Errorf("%+v", o)
 					}
 				}}
@@ -269,20 +273,170 @@ func TestLoginOverTLS(t *testing.T) {
 		"plain": "PLAIN", "login": "LOGIN", "cram-md5": "CRAM-MD5", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-256-plus": "SCRAM-SHA-256-PLUS",
 		"auto": "SCRAM-SHA-256-PLUS",
 	} {
-		t.Run(auth, func(t *testing.T) {
+		for way, start := range map[string]func(testing.TB, mailertest.Script, ...string) *mailertest.Sink{
+			"STARTTLS": mailertest.NewSecure, "from the start": mailertest.NewImplicit,
+		} {
+			t.Run(auth+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				sink := start(t, nil, "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+				newSender(t, sink.URL("auth="+auth)).send("p@example.org")
+				if got := sink.Messages(); len(got) != 1 || got[0].Login != mechanism {
+					t.Errorf("the sink got %+v, want one mail after a login by %s", got, mechanism)
+				}
+				wrong := newSender(t, strings.Replace(sink.URL("auth="+auth), "jatak:p", "jatak:q", 1))
+				_, err := wrong.pool.Ready(t.Context(), "jatak.example")
+				if err == nil || !strings.Contains(err.Error(), "it refuses the user or the password: 535 5.7.8") {
+					t.Errorf("with a wrong password: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A token that somebody renews in its file is used from the next login on, and no
+// mail suffers from the old one.
+func TestTokenIsReadAtEachLogin(t *testing.T) {
+	t.Parallel()
+	var expired atomic.Bool
+	sink := mailertest.NewImplicit(t, func(at, _ string) *mailertest.Do {
+		if at == "MAIL" && expired.Load() {
+			return &mailertest.Do{Reply: "530 5.7.0 the token has expired"}
+		}
+		return nil
+	}, "XOAUTH2")
+	sink.SetToken("first")
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first")
+	_, after, _ := strings.Cut(sink.URL("auth=xoauth2", "max_conns=1", "password_file="+file), "@")
+	s := newSender(t, "smtps://"+mailertest.User+"@"+after)
+	s.send("a@example.org")
+	s.wantAccepted("a@example.org")
+
+	sink.SetToken("second")
+	expired.Store(true)
+	s.send("b@example.org")
+	if o := s.outcomes["b@example.org"]; o.Kind != Unsent || o.Blame != BlameRelay {
+		t.Errorf("with the old token: %+v", o)
+	}
+	expired.Store(false)
+	write("second")
+	done := make(chan Outcome, 1)
+	mail := &Mail{From: "b@jatak.example", To: "c@example.org", Data: []byte("\r\n"), Done: func(o Outcome) { done <- o }}
+	for { // the relay is left alone for a second
+		s.pool.mu.Lock()
+		changed := s.pool.ready
+		s.pool.mu.Unlock()
+		err := s.pool.Submit(t.Context(), mail)
+		if err == nil {
+			break
+		}
+		if !strings.Contains(err.Error(), "the token has expired") {
+			t.Fatal(err)
+		}
+		<-changed
+	}
+	if o := <-done; o.Kind != Accepted {
+		t.Errorf("with the new token: %+v", o)
+	}
+}
+
+// A relay that says nothing, or too much, before the login costs neither memory nor
+// time without bound, and Close does not wait for it.
+func TestRelayThatNeverComesToTheLogin(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		greeting, hello string
+		says            string
+	}{
+		"silence":                {"", "", "timeout"},
+		"a greeting without end": {"220-hello\r\n", "", "says more than"},
+		"a line without end":     {"220 hello", "", "says more than"},
+		"an EHLO without end":    {"", "250-hello\r\n", "says more than"},
+		"no answer to EHLO":      {"220 hello\r\n.", "", "timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sink := mailertest.NewSecure(t, nil, "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
-			newSender(t, sink.URL("auth="+auth)).send("p@example.org")
-			if got := sink.Messages(); len(got) != 1 || got[0].Login != mechanism {
-				t.Errorf("the sink got %+v, want one mail after a login by %s", got, mechanism)
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
 			}
-			wrong := newSender(t, strings.Replace(sink.URL("auth="+auth), "jatak:p", "jatak:q", 1))
-			_, err := wrong.pool.Ready(t.Context(), "jatak.example")
-			if err == nil || !strings.Contains(err.Error(), "it refuses the user or the password: 535 5.7.8") {
-				t.Errorf("with a wrong password: %v", err)
+			t.Cleanup(func() { _ = listener.Close() })
+			var said atomic.Int64
+			go func() {
+				for {
+					conn, err := listener.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer conn.Close()
+						again := test.greeting
+						if once, only := strings.CutSuffix(test.greeting, "."); only {
+							_, _ = io.WriteString(conn, once)
+							again = ""
+						}
+						if test.hello != "" {
+							_, _ = io.WriteString(conn, "220 hello\r\n")
+							_, _ = bufio.NewReader(conn).ReadString('\n')
+							again = test.hello
+						}
+						for again != "" {
+							n, err := io.WriteString(conn, strings.Repeat(again, 100))
+							said.Add(int64(n))
+							if err != nil {
+								return
+							}
+						}
+						_, _ = io.Copy(io.Discard, conn) // until they hang up
+					}()
+				}
+			}()
+			timeout := "connect_timeout=1m"
+			if test.says == "timeout" {
+				timeout = "connect_timeout=50ms"
+			}
+			s := newSender(t, "smtp://"+listener.Addr().String()+"?"+timeout)
+			if _, err = s.pool.Ready(t.Context(), "jatak.example"); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%v, want %q", err, test.says)
+			}
+			if n := said.Load(); n > 16<<20 {
+				t.Errorf("%d bytes were taken", n)
 			}
 		})
 	}
+	t.Run("and is not waited for", func(t *testing.T) {
+		t.Parallel()
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		s := newSender(t, "smtp://"+listener.Addr().String()+"?timeout=1m&connect_timeout=1m")
+		begun := make(chan error, 1)
+		go func() {
+			_, err := s.pool.Ready(t.Context(), "jatak.example")
+			begun <- err
+		}()
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		closing, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.pool.Close(closing); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := <-begun; err == nil {
+			t.Error("Ready found a relay")
+		}
+	})
 }
 
 func TestEncryptionThatIsRequired(t *testing.T) {

@@ -208,6 +208,37 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 	return policy, claimed, nil
 }
 
+// Reconsider returns, in one round trip, what the gate decides on about a contact
+// that was claimed a while ago, as Claim does. It reports false when the row is not
+// the worker's any more, or the campaign is not being sent.
+func (db *DB) Reconsider(ctx context.Context, r campaign.ClaimRequest, who contact.ID) (policy gating.Policy, facts gating.Facts, still bool, err error) {
+	requests := &pgx.Batch{}
+	requests.Queue(currentSettings).Query(func(rows pgx.Rows) (err error) {
+		policy, err = collectPolicy(rows, r.Now)
+		policy.Class, policy.Type, policy.Override = r.Class, r.Type, r.Override
+		return err
+	})
+	var s factScan
+	requests.Queue(`
+		SELECT`+factColumns+`
+		FROM delivery d JOIN contact c ON c.id = d.contact_id`+factJoins+`
+		WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id = $5 AND d.state = 'sending' AND d.worker_id = $4
+			AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
+			AND EXISTS (SELECT FROM worker w WHERE w.id = $4 AND w.lease_until > now())`,
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, who).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(s.targets()...)
+		still = err == nil
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err := db.pool.SendBatch(ctx, requests).Close(); err != nil {
+		return policy, facts, false, fmt.Errorf("reconsider contact %d of campaign %d: %w", who, r.Campaign, err)
+	}
+	return policy, s.result(), still, nil
+}
+
 // unheard marks an error after which nobody knows whether the statement was carried
 // out: it was sent, and the server has not said that it refuses it.
 func unheard(err error) error {
@@ -219,8 +250,9 @@ func unheard(err error) error {
 	return fmt.Errorf("%w: %w", campaign.ErrUnheard, err)
 }
 
-// Record keeps what became of claimed rows, all in one statement. A row that
-// is no longer the worker's, because its lease ran out, is left alone.
+// Record keeps what became of claimed rows, all in one statement, and of contacts
+// whose mails have come back how often in a row. A row that is no longer the
+// worker's, because its lease ran out, is left alone.
 func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	n := len(outcomes)
 	var (
@@ -240,9 +272,12 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 		replies   = make([]string, n)
 		relays    = make([]string, n)
 		doubts    = make([]bool, n)
+		uncharged = make([]bool, n)
+		bounced   = make([]*bool, n) // null: nothing is learnt of the mailbox
 	)
+	statement := recordOutcomes
 	for i, o := range outcomes {
-		workers[i], doubts[i] = o.Worker, o.Doubt
+		workers[i], doubts[i], uncharged[i] = o.Worker, o.Doubt, o.Uncharged
 		campaigns[i], batches[i], contacts[i] = int64(o.Campaign), int32(o.Batch), int64(o.Contact)
 		states[i], reasons[i] = string(o.State), string(o.Verdict.Reason)
 		events[i], policies[i] = optional(o.Verdict.Event), o.Verdict.PolicyVersion
@@ -255,26 +290,44 @@ func (db *DB) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 		if o.State == campaign.Deferred {
 			next[i] = &outcomes[i].NextAttempt
 		}
+		if o.Bounced || o.Reached {
+			bounced[i] = &outcomes[i].Bounced
+			statement = `WITH kept AS (` + recordOutcomes + ` RETURNING d.contact_id, o.bounced)` + countBounces
+		}
 		at[i], codes[i], enhanced[i], replies[i], relays[i] = o.At, int16(o.Code), o.Enhanced, o.Reply, o.Relay
 	}
-	_, err := db.pool.Exec(ctx, `
-		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = now() + (o.next - o.at), changed_at = o.at,
-			deferred_since = CASE WHEN o.next IS NULL THEN d.deferred_since ELSE coalesce(d.deferred_since, now()) END,
-			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
-			policy_version = o.policy, doubts = d.doubts + o.doubt::int,
-			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
-		FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
-			$10::timestamptz[], $11::timestamptz[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::boolean[])
-			AS o(worker_id, campaign_id, batch, contact_id, state, reason, event_id, lifted, policy, next, at, code, enhanced,
-				reply, relay, doubt)
-		WHERE d.campaign_id = o.campaign_id AND d.batch = o.batch AND d.contact_id = o.contact_id
-			AND d.state = 'sending' AND d.worker_id = o.worker_id`,
-		workers, campaigns, batches, contacts, states, reasons, events, lifted, policies, next, at, codes, enhanced, replies, relays, doubts)
+	_, err := db.pool.Exec(ctx, statement, workers, campaigns, batches, contacts, states, reasons, events, lifted, policies, next, at,
+		codes, enhanced, replies, relays, doubts, uncharged, bounced)
 	if err != nil {
 		return fmt.Errorf("record %d outcomes: %w", n, err)
 	}
 	return nil
 }
+
+const (
+	recordOutcomes = `
+		UPDATE delivery d SET state = o.state, worker_id = NULL, next_attempt_at = now() + (o.next - o.at), changed_at = o.at,
+			deferred_since = CASE WHEN o.next IS NULL THEN d.deferred_since ELSE coalesce(d.deferred_since, now()) END,
+			reason = o.reason, event_id = o.event_id, lifted = string_to_array(nullif(o.lifted, ''), ','),
+			policy_version = o.policy, doubts = d.doubts + o.doubt::int, attempts = d.attempts - o.uncharged::int,
+			code = nullif(o.code, 0), enhanced = nullif(o.enhanced, ''), reply = nullif(o.reply, ''), relay = nullif(o.relay, '')
+		FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
+			$10::timestamptz[], $11::timestamptz[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::boolean[],
+			$17::boolean[], $18::boolean[])
+			AS o(worker_id, campaign_id, batch, contact_id, state, reason, event_id, lifted, policy, next, at, code, enhanced,
+				reply, relay, doubt, uncharged, bounced)
+		WHERE d.campaign_id = o.campaign_id AND d.batch = o.batch AND d.contact_id = o.contact_id
+			AND d.state = 'sending' AND d.worker_id = o.worker_id`
+	// In the order of their ids, as everybody locks them who locks several. Contacts
+	// of whom nothing is learnt are not touched: most mails are to such.
+	countBounces = `, learnt AS (
+			SELECT c.id, CASE WHEN k.reached THEN 0 ELSE c.bounces + k.bounces END AS bounces
+			FROM (SELECT contact_id, NOT bool_and(bounced) AS reached, count(*)::int AS bounces
+				FROM kept WHERE bounced IS NOT NULL GROUP BY contact_id) k
+			JOIN contact c ON c.id = k.contact_id AND c.address IS NOT NULL
+			ORDER BY c.id FOR NO KEY UPDATE OF c)
+		UPDATE contact c SET bounces = learnt.bounces FROM learnt WHERE c.id = learnt.id`
+)
 
 // Unclaim gives back what a claim whose answer was lost may have taken, rows that
 // were claimed at its time, and returns how many.

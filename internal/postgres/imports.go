@@ -119,6 +119,7 @@ func (im *Import) Contacts(ctx context.Context, rows iter.Seq2[contact.LegacyCon
 				email = excluded.email, address = excluded.address, address_digest = excluded.address_digest,
 				first_name = excluded.first_name, last_name = excluded.last_name, company_id = excluded.company_id,
 				language = excluded.language, time_zone = excluded.time_zone, has_left = excluded.has_left,
+				bounces = CASE WHEN c.address = excluded.address THEN c.bounces ELSE 0 END,
 				no_mailings = c.no_mailings OR excluded.no_mailings,
 				upgraded_at = CASE WHEN excluded.no_mailings AND NOT c.no_mailings THEN NULL ELSE c.upgraded_at END
 			WHERE c.deleted_at IS NULL AND

@@ -89,7 +89,9 @@ func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p ca
 	p.Report = campaign.Report{Campaign: id, Blocked: map[gating.Reason]int64{}}
 	rows, err := db.pool.Query(ctx, `
 		SELECT c.audience, coalesce(d.state, ''), coalesce(d.reason, ''), coalesce(d.n, 0), coalesce(d.recent, 0), d.first,
-			(SELECT count(*) FROM worker w WHERE w.lease_until > $3)
+			(SELECT count(*) FROM worker w WHERE w.lease_until > $3),
+			coalesce((SELECT CASE WHEN bool_and(r->>'trouble' <> '') THEN max(concat(r->>'name', ': ', r->>'trouble')) END
+				FROM worker w CROSS JOIN jsonb_array_elements(w.about->'relays') r WHERE w.lease_until > $3), '')
 		FROM campaign c LEFT JOIN (
 			SELECT state, CASE WHEN state = 'blocked' THEN reason ELSE '' END AS reason, count(*) AS n,
 				count(*) FILTER (WHERE state = 'sent' AND changed_at > since) AS recent,
@@ -103,7 +105,7 @@ func (db *DB) Progress(ctx context.Context, id campaign.ID, now time.Time) (p ca
 	var reason gating.Reason
 	var n, recent int64
 	var first *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&p.Audience, &state, &reason, &n, &recent, &first, &p.Workers}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&p.Audience, &state, &reason, &n, &recent, &first, &p.Workers, &p.Trouble}, func() error {
 		if recent > 0 {
 			p.Rate = campaign.RateOf(recent, orZero(first), now)
 		}

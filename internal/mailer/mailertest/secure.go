@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -35,6 +36,8 @@ type secure struct {
 	mechanisms []string
 	config     *tls.Config
 	authority  string // file with the certificate
+	implicit   bool   // TLS from the start
+	token      atomic.Pointer[string]
 }
 
 // NewSecure starts a sink that takes mail only after STARTTLS and a login by one of
@@ -45,6 +48,17 @@ func NewSecure(t testing.TB, script Script, mechanisms ...string) *Sink {
 	return startWith(t, "tcp", "127.0.0.1:0", false, script, nil, &secure{
 		mechanisms: mechanisms, config: &tls.Config{Certificates: []tls.Certificate{certificate}}, authority: file})
 }
+
+// NewImplicit starts such a sink that speaks TLS from the start (RFC 8314).
+func NewImplicit(t testing.TB, script Script, mechanisms ...string) *Sink {
+	t.Helper()
+	certificate, file := newCertificate(t)
+	return startWith(t, "tcp", "127.0.0.1:0", false, script, nil, &secure{
+		mechanisms: mechanisms, config: &tls.Config{Certificates: []tls.Certificate{certificate}}, authority: file, implicit: true})
+}
+
+// SetToken says by which token the sink lets its user in from now on, by XOAUTH2.
+func (s *Sink) SetToken(token string) { s.secure.token.Store(&token) }
 
 // newCertificate makes a certificate for this machine that signs itself, and writes
 // it to a file.
@@ -149,6 +163,9 @@ func (s *session) authenticate(mechanism, initial string) string {
 		good = ask("Password:") == Password && good
 	case "CRAM-MD5":
 		good = cramMD5(ask)
+	case "XOAUTH2":
+		token := s.token.Load()
+		good = token != nil && ask("") == "user="+User+"\x01auth=Bearer "+*token+"\x01\x01"
 	case "SCRAM-SHA-256":
 		good = scram("n,,", nil, ask)
 	case "SCRAM-SHA-256-PLUS":

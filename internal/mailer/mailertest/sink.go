@@ -132,9 +132,15 @@ func (s *Sink) URL(parameters ...string) string {
 		scheme += "+unix"
 	}
 	who := ""
+	switch {
+	case s.secure != nil && s.secure.implicit:
+		scheme = "smtps"
+	case s.secure != nil:
+		parameters = append(parameters, "starttls=required")
+	}
 	if s.secure != nil {
 		who = url.UserPassword(User, Password).String() + "@"
-		parameters = append(parameters, "starttls=required", "tls_ca="+url.QueryEscape(s.secure.authority))
+		parameters = append(parameters, "tls_ca="+url.QueryEscape(s.secure.authority))
 	}
 	return scheme + "://" + who + s.Addr() + "?" + strings.Join(parameters, "&")
 }
@@ -215,13 +221,16 @@ func (s *Sink) converse(conn net.Conn) {
 		say(do.Reply)
 		return do.Reply[0] == '2' || do.Reply[0] == '3', !strings.HasPrefix(do.Reply, "421")
 	}
+	login := session{secure: s.secure, r: r, w: w}
+	if s.secure != nil && s.secure.implicit && login.encrypt(conn) != nil {
+		return
+	}
 	if _, alive := answer("CONNECT", "", "220 sink.test ESMTP"); !alive {
 		_ = w.Flush()
 		return
 	}
 	var m Message
 	inMail, inRcpt := false, false
-	login := session{secure: s.secure, r: r, w: w}
 	for {
 		if r.Buffered() == 0 {
 			if w.Flush() != nil {
