@@ -27,6 +27,8 @@ const (
 
 // personal sends the mails for which one person waits.
 func (w *Worker) personal(ctx context.Context, _ *asynq.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, noticeLease) // what it has claimed is another's then
+	defer cancel()
 	return errors.Join(w.testMails(ctx), w.notices(ctx))
 }
 

@@ -25,11 +25,13 @@ type pacer struct {
 	now     func() time.Time
 	log     *slog.Logger
 	tallies tallies
-	asked   chan asked // destinations that want less
+	asked   chan asked    // destinations that want less
+	owing   chan struct{} // there are debts
 
 	mu        sync.Mutex
 	view      view
 	following map[campaign.ID]following
+	debts     map[string]int // mails that relays have taken in another's place
 }
 
 // view is what was read last; it does not change.
@@ -71,6 +73,9 @@ func (p *pacer) run(ctx context.Context) {
 		case a := <-p.asked:
 			p.slowDown(ctx, a)
 			continue
+		case <-p.owing:
+			p.pay(ctx)
+			continue
 		case <-tick.C:
 		}
 		if err := p.look(ctx); err != nil && ctx.Err() == nil {
@@ -82,11 +87,13 @@ func (p *pacer) run(ctx context.Context) {
 // look reads what is so now, and ends the contexts of campaigns that have been
 // stopped.
 func (p *pacer) look(ctx context.Context) error {
-	limits, err := p.store.Limits(ctx)
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	limits, err := p.store.Limits(asking)
+	cancel()
 	if err != nil {
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
+	asking, cancel = context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
 	slow, err := p.limiter.Slowed(asking)
 	cancel()
 	if err != nil {
@@ -221,15 +228,34 @@ func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pa
 	return all
 }
 
-// charge books a mail on a relay that has taken it in another's place.
+// charge books a mail on a relay that has taken it in another's place. It does not
+// wait for Redis: its caller holds a connection.
 func (p *pacer) charge(relay string) {
-	l, limited := p.current().limits.Relays[relay]
-	if !limited || l.Rate(p.now()) == 0 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, limited := p.view.limits.Relays[relay]; !limited {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	p.debts[relay]++
+	select {
+	case p.owing <- struct{}{}:
+	default: // told already
+	}
+}
+
+// pay takes the tokens of what was charged.
+func (p *pacer) pay(ctx context.Context) {
+	p.mu.Lock()
+	debts, limits := p.debts, p.view.limits.Relays
+	p.debts = map[string]int{}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	p.giveBack(ctx, -1, []pace.Bucket{bucket("relay:"+relay, l.Rate(p.now()))})
+	for relay, n := range debts {
+		if rate := limits[relay].Rate(p.now()); rate > 0 {
+			p.giveBack(ctx, -n, []pace.Bucket{bucket("relay:"+relay, rate)})
+		}
+	}
 }
 
 // giveBack returns tokens that were not used.
@@ -244,6 +270,8 @@ func (p *pacer) giveBack(ctx context.Context, n int, buckets []pace.Bucket) {
 
 // Acquire asks for a connection to a relay.
 func (p *pacer) Acquire(ctx context.Context, relay string, most int) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	return p.slots.Acquire(ctx, "relay:"+relay, p.mostTo(relay, most))
 }
 

@@ -47,6 +47,8 @@ func (c *preparedCampaigns) get(ctx context.Context, w *Worker, id campaign.ID) 
 	if p := c.byID[id]; p != nil {
 		return p, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	kept, err := w.Store.Campaign(ctx, id)
 	if err != nil {
 		return nil, err

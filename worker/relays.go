@@ -67,12 +67,14 @@ func (w *Worker) testRelay(ctx context.Context) error {
 		byName[r.Name()] = r
 		names = append(names, r.Name())
 	}
+	ctx, cancel := context.WithTimeout(ctx, relayTestTime+2*answerTime)
+	defer cancel()
 	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.Now())
 	if err != nil || !ok {
 		return err
 	}
-	testing, cancel := context.WithTimeout(ctx, relayTestTime)
-	defer cancel()
+	testing, cancelTesting := context.WithTimeout(ctx, relayTestTime)
+	defer cancelTesting()
 	offers, err := mailer.Probe(testing, byName[test.Relay])
 	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.Now()
 	if err != nil {

@@ -37,7 +37,9 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	}
 	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Visits: task.Visits}
 	again, enough := queue.Retried(ctx)
-	visits, open, err := w.Store.Visit(ctx, batch, again)
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	visits, open, err := w.Store.Visit(asking, batch, again)
+	cancel()
 	if err != nil || !open {
 		return err
 	}
@@ -105,7 +107,9 @@ func (w *Worker) ringBehind(ctx, active context.Context, batch campaign.BatchID,
 // tenders.
 func (w *Worker) leave(ctx context.Context, v *visit) error {
 	if seen := w.pacer.current(); len(seen.lanes) > 0 {
-		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes)
+		asking, cancel := context.WithTimeout(ctx, answerTime)
+		due, err := w.Store.DueLanes(asking, v.batch.Campaign, v.batch.Batch, seen.lanes)
+		cancel()
 		if err != nil {
 			return err
 		}
@@ -345,7 +349,7 @@ func (w *Worker) unclaim(r campaign.ClaimRequest) {
 // what is left.
 func (w *Worker) insist(do func(context.Context) error) bool {
 	for !w.isStopping() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		err := do(ctx)
 		cancel()
 		if err == nil {
@@ -534,10 +538,8 @@ func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a al
 	for i, r := range rows {
 		contacts[i] = r.ID
 	}
-	release := func(ctx context.Context) error {
-		return w.Store.Release(ctx, claim.Worker, claim.Campaign, claim.Batch, contacts, w.Now())
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	release := func(ctx context.Context) error { return w.Store.Release(ctx, claim, contacts) }
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
 	err := release(ctx)
 	w.giveUnusedBack(ctx, a, len(rows))

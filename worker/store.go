@@ -24,7 +24,7 @@ type Store interface {
 	Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error)
 	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
-	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
+	Release(ctx context.Context, r campaign.ClaimRequest, contacts []contact.ID) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
 	Limits(ctx context.Context) (campaign.Limits, error)
