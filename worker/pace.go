@@ -22,7 +22,7 @@ type pacer struct {
 	store   Store
 	limiter *pace.Limiter
 	slots   *pace.Slots
-	now     func() time.Time
+	clock   *clock
 	log     *slog.Logger
 	tallies tallies
 	asked   chan asked    // destinations that want less
@@ -36,7 +36,6 @@ type pacer struct {
 
 // view is what was read last; it does not change.
 type view struct {
-	at     time.Time // zero: nothing was read
 	limits campaign.Limits
 	names  map[campaign.Lane]string
 	// bounded are the destinations with a bound, by name, and lanes all of theirs.
@@ -88,18 +87,20 @@ func (p *pacer) run(ctx context.Context) {
 // stopped.
 func (p *pacer) look(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, answerTime)
+	asked := time.Now()
 	limits, err := p.store.Limits(asking)
 	cancel()
 	if err != nil {
 		return err
 	}
+	p.clock.set(limits.Now, time.Since(asked))
 	asking, cancel = context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
 	slow, err := p.limiter.Slowed(asking)
 	cancel()
 	if err != nil {
 		p.log.Debug("who is slowed down is not known", "error", err) // Redis is away; it was not slowed for long
 	}
-	v := newView(limits, slow, p.now())
+	v := newView(limits, slow)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.view = v
@@ -112,10 +113,10 @@ func (p *pacer) look(ctx context.Context) error {
 	return nil
 }
 
-func newView(limits campaign.Limits, slow map[string]float64, now time.Time) view {
-	v := view{at: now, limits: limits, names: limits.Destinations(), bounded: map[string]destination{}}
+func newView(limits campaign.Limits, slow map[string]float64) view {
+	v := view{limits: limits, names: limits.Destinations(), bounded: map[string]destination{}}
 	for _, l := range limits.Limited {
-		v.bounded[l.Name] = destination{name: l.Name, lanes: l.Lanes(), perSecond: l.Rate(now), connections: l.Connections}
+		v.bounded[l.Name] = destination{name: l.Name, lanes: l.Lanes(), perSecond: l.Rate(limits.Now), connections: l.Connections}
 	}
 	for name, rate := range slow {
 		d, known := v.bounded[name]
@@ -220,7 +221,7 @@ func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pa
 	add("all", v.limits.All)
 	add(fmt.Sprintf("c%d", id), v.limits.Active[id].Pace)
 	if l, limited := v.limits.Relays[relay]; limited {
-		add("relay:"+relay, l.Rate(p.now()))
+		add("relay:"+relay, l.Rate(p.clock.now()))
 	}
 	if to != nil {
 		add("to:"+to.name, to.perSecond)
@@ -252,7 +253,7 @@ func (p *pacer) pay(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for relay, n := range debts {
-		if rate := limits[relay].Rate(p.now()); rate > 0 {
+		if rate := limits[relay].Rate(p.clock.now()); rate > 0 {
 			p.giveBack(ctx, -n, []pace.Bucket{bucket("relay:"+relay, rate)})
 		}
 	}
@@ -354,7 +355,7 @@ func (w *Worker) heed(lane campaign.Lane, reply mailer.Outcome) {
 		return
 	}
 	name := w.pacer.current().nameOf(lane)
-	slow, seen := w.pacer.tallies.add(name, throttled, w.Now())
+	slow, seen := w.pacer.tallies.add(name, throttled, time.Now())
 	if !slow {
 		return
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -27,7 +28,7 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 	if err != nil {
 		return err
 	}
-	started := w.Now()
+	started := time.Now()
 	size := min(firstChunk, w.ChunkSize)
 	for !w.isStopping() {
 		due, done, err := w.planChunk(ctx, task.Campaign, size)
@@ -38,7 +39,7 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 			return err
 		}
 		if done {
-			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", w.Now().Sub(started))
+			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", time.Since(started).Round(time.Millisecond))
 			// Sending may have ended before planning did.
 			return w.finish(ctx, task.Campaign)
 		}
@@ -56,5 +57,5 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 func (w *Worker) planChunk(ctx context.Context, id campaign.ID, size int) (due []int, done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	return w.Store.PlanChunk(ctx, id, size, w.Now(), gating.Decide)
+	return w.Store.PlanChunk(ctx, id, size, w.clock.now(), gating.Decide)
 }

@@ -69,14 +69,14 @@ func (w *Worker) testRelay(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, relayTestTime+2*answerTime)
 	defer cancel()
-	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.Now())
+	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.clock.now())
 	if err != nil || !ok {
 		return err
 	}
 	testing, cancelTesting := context.WithTimeout(ctx, relayTestTime)
 	defer cancelTesting()
 	offers, err := mailer.Probe(testing, byName[test.Relay])
-	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.Now()
+	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.clock.now()
 	if err != nil {
 		test.Says = err.Error()
 	}

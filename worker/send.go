@@ -128,7 +128,7 @@ func (w *Worker) closeLater(v *visit) {
 		v.inFlight.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		finished, err := w.Store.CloseBatch(ctx, v.batch.Campaign, v.batch.Batch, w.Now())
+		finished, err := w.Store.CloseBatch(ctx, v.batch.Campaign, v.batch.Batch, w.clock.now())
 		if err != nil {
 			w.Log.Warn("the sweep will close the batch", "campaign", v.batch.Campaign, "batch", v.batch.Batch, "error", err)
 		}
@@ -184,7 +184,7 @@ const behind = -2
 // sendSome claims and sends a few rows; it returns how many it claimed, waited, or behind.
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
-	begun := w.Now()
+	begun := time.Now()
 	route, allowance, err := w.route(ctx, v)
 	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
@@ -199,7 +199,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		return waited, w.wait(ctx, allowance.wait)
 	}
 	request := campaign.ClaimRequest{
-		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.Now(),
+		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.clock.now(),
 		Class: v.p.class, Type: v.p.subscriptionType, Override: v.p.override,
 	}
 	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
@@ -239,7 +239,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		}
 	}
 	w.pacer.giveBack(ctx, blocked, allowance.buckets)
-	v.learn(len(rows), w.Now().Sub(begun))
+	v.learn(len(rows), time.Since(begun))
 	return len(rows), nil
 }
 
@@ -252,7 +252,7 @@ func (w *Worker) route(ctx context.Context, v *visit) (*mailer.Route, allowance,
 		return nil, allowance{}, err
 	}
 	var shortest time.Duration
-	now := w.Now()
+	now := time.Now()
 	used := v.usedUp(now)
 	if other := w.instead(route, used); other != nil {
 		route = other
@@ -458,7 +458,7 @@ func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 // left.
 func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row campaign.Claimed, o campaign.Outcome, recorded func()) error {
 	buffer := mailBuffers.Get().(*[]byte)
-	now := w.Now()
+	now := w.clock.now()
 	*buffer = p.render((*buffer)[:0], row.Recipient, now)
 	data, err := w.Signers.Sign(p.messageDomain, *buffer, now)
 	if err != nil {
@@ -489,7 +489,7 @@ const mostResent = 1
 
 // settle says what a reply means for the row.
 func (w *Worker) settle(o *campaign.Outcome, reply mailer.Outcome, row campaign.Claimed) {
-	o.At = w.Now()
+	o.At = w.clock.now()
 	o.Code, o.Enhanced, o.Reply, o.Relay = reply.Code, reply.Enhanced, reply.Text, reply.Relay
 	switch reply.Kind {
 	case mailer.Accepted:

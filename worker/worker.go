@@ -40,7 +40,9 @@ type Options struct {
 	Keys   *managelink.Keyring
 	Words  func(context.Context) *templates.Set
 	Log    *slog.Logger
-	Now    func() time.Time // default time.Now
+	// Now is the machine's clock, which counts until the database's is known; default
+	// time.Now.
+	Now func() time.Time
 
 	// Signers sign mails by their From's domain; nil signs none.
 	Signers mailer.Signers
@@ -105,6 +107,7 @@ func setDefault[T int | time.Duration](option *T, value T) {
 type Worker struct {
 	Options
 	id       atomic.Int64 // under which rows are claimed
+	clock    clock
 	recorder *recorder
 	pacer    *pacer
 	window   chan struct{} // one token for each row claimed and not recorded
@@ -127,10 +130,11 @@ func New(o Options) *Worker {
 		window:   make(chan struct{}, o.Window),
 		stopping: make(chan struct{}),
 	}
+	w.clock.machine = o.Now
 	w.prepared.byID = map[campaign.ID]*prepared{}
 	w.tenders.byName = map[string]*tender{}
 	w.waiters.byCampaign = map[campaign.ID]*waiter{}
-	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), now: o.Now, log: o.Log,
+	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), clock: &w.clock, log: o.Log,
 		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), owing: make(chan struct{}, 1), debts: map[string]int{}, following: map[campaign.ID]following{}}
 	w.recorder = newRecorder(o.Store, o.Log, o.Lease)
 	return w
@@ -154,6 +158,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	w.id.Store(id)
+	if err := w.pacer.look(ctx); err != nil && ctx.Err() == nil {
+		return err // all that is done goes by the time that it brings
+	}
 	w.Log.Info("worker started", "worker", id, "window", w.Window, "connections", w.Pool.Window())
 
 	// The recorder and the lease outlive ctx: what is in flight when it ends

@@ -248,6 +248,7 @@ func (w WarmUp) validate() error {
 
 // Limits bound sending. Paces are in mails a second; 0 is no bound.
 type Limits struct {
+	Now              time.Time       // by the database's clock
 	All              float64         // of all campaigns together
 	Active           map[ID]Activity // the campaigns that are planned or sent now
 	FailurePercent   int             // of failures that pauses a campaign; 0: none does
