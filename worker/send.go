@@ -25,7 +25,7 @@ const slice = 2 * time.Second
 
 // send works off what is due in a batch: it claims as many rows as the window
 // has room for, decides about each anew, and hands the mails to connections.
-// What goes to destinations that are limited is left to their tenders.
+// What has to wait is left to tenders.
 func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	task, err := queue.ParseSend(t)
 	if err != nil {
@@ -58,8 +58,6 @@ func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID)
 		return err
 	}
 	v := w.newVisit(p, batch, nil)
-	more := false
-	defer func() { w.ringBehind(ctx, active, batch, more) }()
 	sliced, done := context.WithTimeout(active, slice) // a relay that hangs does not hold up planning either
 	defer done()
 	for !w.isStopping() {
@@ -68,15 +66,15 @@ func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID)
 		case active.Err() != nil:
 			return nil // paused or cancelled: whoever resumes it has the batch rung for
 		case sliced.Err() != nil:
-			more = true
 			return w.ring(ctx, batch)
 		case err != nil:
 			return err
-		case n == behind:
-			more = true
-			return nil // it is rung for when the one that waits is done
+		case n == short:
+			w.tenders.add(w, tended{campaign: batch.Campaign}, batch)
+			return nil
 		case n == 0:
-			return w.leave(ctx, v)
+			defer w.closeLater(v)
+			return w.leaveToTenders(ctx, v)
 		}
 	}
 	return nil
@@ -88,24 +86,9 @@ func (w *Worker) ring(ctx context.Context, batch campaign.BatchID) error {
 	return w.Bell.RingSend(ctx, batch)
 }
 
-// ringBehind rings for the batches that were put behind this one; the sweep does
-// when it cannot, or the campaign was stopped.
-func (w *Worker) ringBehind(ctx, active context.Context, batch campaign.BatchID, more bool) {
-	if active.Err() != nil || w.isStopping() {
-		w.waiters.forget(batch.Campaign)
-		return
-	}
-	for _, b := range w.waiters.done(batch, more) {
-		if err := w.ring(ctx, b); err != nil {
-			w.Log.Warn("the sweep will ring for the batch", "campaign", b.Campaign, "batch", b.Batch, "error", err)
-			return
-		}
-	}
-}
-
-// leave ends the visit of a batch that has nothing left to send but what is for
-// tenders.
-func (w *Worker) leave(ctx context.Context, v *visit) error {
+// leaveToTenders leaves what a batch has for destinations that are limited to their
+// tenders, when it has nothing else to send.
+func (w *Worker) leaveToTenders(ctx context.Context, v *visit) error {
 	if seen := w.pacer.current(); len(seen.lanes) > 0 {
 		asking, cancel := context.WithTimeout(ctx, answerTime)
 		due, err := w.Store.DueLanes(asking, v.batch.Campaign, v.batch.Batch, seen.lanes)
@@ -114,10 +97,9 @@ func (w *Worker) leave(ctx context.Context, v *visit) error {
 			return err
 		}
 		for _, lane := range due {
-			w.tenders.add(w, seen.nameOf(lane), v.batch)
+			w.tenders.add(w, tended{to: seen.nameOf(lane)}, v.batch)
 		}
 	}
-	w.closeLater(v)
 	return nil
 }
 
@@ -147,6 +129,7 @@ type visit struct {
 	most  int
 	dry   map[string]time.Time // relays whose pace is used up, and until when
 	after contact.ID           // those up to it were claimed before
+	wait  time.Duration        // when it was short: until it may go on
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
 }
@@ -174,14 +157,14 @@ func (v *visit) learn(n int, took time.Duration) {
 	}
 }
 
-// waited says that nothing was claimed, and that something may be next time.
-const waited = -1
+const (
+	// anew says that nothing was claimed, and that something may be from the beginning.
+	anew = -1
+	// short says that the pace lets nothing leave now.
+	short = -2
+)
 
-// behind says that nothing may be sent now, and that another batch of the campaign
-// waits for the pace already.
-const behind = -2
-
-// sendSome claims and sends a few rows; it returns how many it claimed, waited, or behind.
+// sendSome claims and sends a few rows; it returns how many it claimed, anew or short.
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	begun := time.Now()
@@ -191,12 +174,8 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	}
 	if allowance.n == 0 {
 		route.Claimed(0)
-	}
-	if allowance.n == 0 && v.to == nil && !w.waiters.mayWait(v.batch) {
-		return behind, nil
-	}
-	if allowance.n == 0 {
-		return waited, w.wait(ctx, allowance.wait)
+		v.wait = min(allowance.wait, longestPace)
+		return short, nil
 	}
 	request := campaign.ClaimRequest{
 		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.clock.now(),
@@ -213,7 +192,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	}
 	if len(rows) == 0 && v.after > 0 {
 		v.after = 0 // once more from the beginning, for what came back
-		return waited, nil
+		return anew, nil
 	}
 	for _, row := range rows {
 		v.after = max(v.after, row.ID)
@@ -390,7 +369,8 @@ func (w *Worker) allow(ctx context.Context, v *visit, relay string, n int) (a al
 		a.wait = lookEvery / 4
 	}
 	if err == nil && places > 0 {
-		a.n, a.wait, err = w.pacer.limiter.Take(ctx, places, a.buckets...)
+		rank := w.pacer.current().limits.Active[v.batch.Campaign].Priority.Rank()
+		a.n, a.wait, err = w.pacer.limiter.TakeInTurn(ctx, rank, places, a.buckets...)
 	}
 	for i := range n - a.n {
 		if i < places-a.n {
@@ -429,12 +409,6 @@ func (w *Worker) giveUnusedBack(ctx context.Context, a allowance, n int) {
 // longestPace bounds how long a worker waits before it looks again: the pace, or
 // the campaign, may have changed.
 const longestPace = 500 * time.Millisecond
-
-// wait waits for the pace, but not long.
-func (w *Worker) wait(ctx context.Context, d time.Duration) error {
-	w.pause(ctx, min(d, longestPace))
-	return ctx.Err()
-}
 
 // reserve takes places in the window: at least one.
 func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {

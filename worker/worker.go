@@ -115,7 +115,6 @@ type Worker struct {
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
 	tenders  tenders
-	waiters  waiters
 	// closing are the visits whose mails are still to be recorded, beside what
 	// runs along.
 	closing, beside sync.WaitGroup
@@ -132,8 +131,7 @@ func New(o Options) *Worker {
 	}
 	w.clock.machine = o.Now
 	w.prepared.byID = map[campaign.ID]*prepared{}
-	w.tenders.byName = map[string]*tender{}
-	w.waiters.byCampaign = map[campaign.ID]*waiter{}
+	w.tenders.by = map[tended]*tender{}
 	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), clock: &w.clock, log: o.Log,
 		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), owing: make(chan struct{}, 1), debts: map[string]int{}, following: map[campaign.ID]following{}}
 	w.recorder = newRecorder(o.Store, o.Log, o.Lease)
