@@ -447,7 +447,7 @@ func (w *Worker) hand(ctx context.Context, p *prepared, route *mailer.Route, row
 		if reply.Relay != route.Relay {
 			w.pacer.charge(reply.Relay)
 		}
-		w.judge(p, o)
+		w.heedOutcome(p, o)
 		w.recorder.add(o, recorded)
 	}
 	if err := w.Pool.Submit(ctx, mail); err != nil {

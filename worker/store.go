@@ -29,6 +29,7 @@ type Store interface {
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
 	Limits(ctx context.Context) (campaign.Limits, error)
 	Pause(ctx context.Context, id campaign.ID, reason string) error
+	PauseFailing(ctx context.Context, id campaign.ID, resumed int, reason string) (paused bool, err error)
 	// Complaints counts those of campaigns under way that have so many at least.
 	Complaints(ctx context.Context, least int) ([]campaign.Complaints, error)
 	Rules(ctx context.Context) (contact.Rules, error)

@@ -115,6 +115,7 @@ type Worker struct {
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
 	tenders  tenders
+	judging  chan struct{} // a breaker has something that cannot wait
 	// closing are the visits whose mails are still to be recorded, beside what
 	// runs along.
 	closing, beside sync.WaitGroup
@@ -127,6 +128,7 @@ func New(o Options) *Worker {
 	w := &Worker{
 		Options:  o,
 		window:   make(chan struct{}, o.Window),
+		judging:  make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 	}
 	w.clock.machine = o.Now
@@ -173,6 +175,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beside.Go(func() { w.keepSweeping(ctx) })
 	w.beside.Go(func() { w.keepTestingRelays(ctx) })
 	w.beside.Go(func() { w.keepTryingRedis(ctx) })
+	w.beside.Go(func() { w.keepJudging(leaseCtx) })
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
 	w.describe(ctx, id)

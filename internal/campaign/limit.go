@@ -261,4 +261,5 @@ type Limits struct {
 type Activity struct {
 	Pace     float64 // mails a second; 0: no bound of its own
 	Priority Priority
+	Resumed  int // how often it was let go on
 }

@@ -218,3 +218,16 @@ func await(t *testing.T, so func() bool) {
 		}
 	}
 }
+
+// Processes count together, and what was long ago weighs less.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	for n, want := range []pace.Tally{{Good: 3, Bad: 1}, {Good: 6, Bad: 2}, {Good: 9, Bad: 3}, {Good: 7, Bad: 2}} {
+		// Each time another process; the third reaches the most, and the fourth finds half.
+		got, err := pace.New(client, slog.New(slog.DiscardHandler)).Count(t.Context(), "x", pace.Tally{Good: 3, Bad: 1}, 12)
+		if err != nil || got != want {
+			t.Errorf("count %d: %+v, want %+v, %v", n, got, want, err)
+		}
+	}
+}
