@@ -8,7 +8,7 @@ import (
 
 // finish ends a campaign that has nothing left to do.
 func (w *Worker) finish(ctx context.Context, id campaign.ID) error {
-	finished, err := w.Store.Finish(ctx, id, w.Now())
+	finished, err := w.Store.Finish(ctx, id, w.clock.now())
 	if finished {
 		w.finished(id)
 	}

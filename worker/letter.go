@@ -29,7 +29,7 @@ type letter struct {
 // left.
 func (l *letter) hand(ctx context.Context, route *mailer.Route, decided time.Time) error {
 	l.buffer = mailBuffers.Get().(*[]byte)
-	now := l.w.Now()
+	now := l.w.clock.now()
 	*l.buffer = l.p.render((*l.buffer)[:0], l.row.Recipient, now)
 	data, err := l.w.Signers.Sign(l.p.messageDomain, *l.buffer, now)
 	if err != nil {
@@ -52,7 +52,7 @@ func (l *letter) still() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	request := *l.claim
-	request.Now = l.w.Now()
+	request.Now = l.w.clock.now()
 	policy, facts, ours, err := l.w.Store.Reconsider(ctx, request, l.row.ID)
 	if err != nil || !ours {
 		return false
@@ -69,7 +69,7 @@ func (l *letter) done(reply mailer.Outcome) {
 	if reply.Relay != l.relay && reply.Kind != mailer.Unsent {
 		l.w.pacer.charge(reply.Relay)
 	}
-	l.w.judge(l.p, l.outcome, reply.Blame)
+	l.w.heedOutcome(l.p, l.outcome, reply.Blame)
 	l.w.recorder.add(l.outcome, l.recorded)
 }
 
@@ -80,7 +80,7 @@ const mostResent = 1
 // settle says what a reply means for the row.
 func (l *letter) settle(reply mailer.Outcome) {
 	o := &l.outcome
-	o.At = l.w.Now()
+	o.At = l.w.clock.now()
 	o.Code, o.Enhanced, o.Reply, o.Relay = reply.Code, reply.Enhanced, reply.Text, reply.Relay
 	switch {
 	case reply.Kind == mailer.Accepted:

@@ -27,6 +27,8 @@ const (
 
 // personal sends the mails for which one person waits.
 func (w *Worker) personal(ctx context.Context, _ *asynq.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, noticeLease) // what it has claimed is another's then
+	defer cancel()
 	return errors.Join(w.testMails(ctx), w.notices(ctx))
 }
 
@@ -42,7 +44,7 @@ func (w *Worker) notices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		now := w.Now()
+		now := w.clock.now()
 		policy, claimed, err := w.Store.ClaimNotices(ctx, noticeChunk, now, now.Add(noticeLease))
 		if err != nil || len(claimed) == 0 {
 			return err
@@ -59,7 +61,7 @@ func (w *Worker) notices(ctx context.Context) error {
 // notice sends one, if the gate lets it: as a service notice, it goes to
 // everybody who can and may be reached at all.
 func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Policy, rules contact.Rules, route *mailer.Route) error {
-	o := contact.NoticeOutcome{ID: n.ID, State: "blocked", At: w.Now()}
+	o := contact.NoticeOutcome{ID: n.ID, State: "blocked", At: w.clock.now()}
 	v := gating.Decide(n.Facts, policy)
 	o.Reason = v.Reason
 	if !v.Send {
@@ -73,11 +75,11 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 	mail.Route = route
 	mail.Done = func(reply mailer.Outcome) { replies <- reply }
 	if err := w.Pool.Submit(ctx, mail); err != nil {
-		o.State, o.Reply, o.Due = "pending", err.Error(), w.Now()
+		o.State, o.Reply, o.Due = "pending", err.Error(), w.clock.now()
 		return w.Store.RecordNotice(ctx, o)
 	}
 	reply := <-replies
-	o.At, o.Reply = w.Now(), fmt.Sprintf("%d %s", reply.Code, reply.Text)
+	o.At, o.Reply = w.clock.now(), fmt.Sprintf("%d %s", reply.Code, reply.Text)
 	switch {
 	case reply.Kind == mailer.Accepted:
 		o.State = "sent"
@@ -91,10 +93,10 @@ func (w *Worker) notice(ctx context.Context, n contact.Notice, policy gating.Pol
 
 func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules contact.Rules) (*mailer.Mail, error) {
 	days := 0
-	link := w.PublicURL + "/m/" + w.Keys.Manage(int64(n.Recipient.ID), 0, w.Now().Add(w.ManageLinkLife))
+	link := w.PublicURL + "/m/" + w.Keys.Manage(int64(n.Recipient.ID), 0, w.clock.now().Add(w.ManageLinkLife))
 	if n.Kind == contact.NoticeConfirm {
 		link = w.PublicURL + "/c/" + w.Keys.Confirm(int64(n.Recipient.ID), n.SignUp, n.Expires)
-		days = int(math.Ceil(n.Expires.Sub(w.Now()).Hours() / 24))
+		days = int(math.Ceil(n.Expires.Sub(w.clock.now()).Hours() / 24))
 	}
 	sender := rules.SenderName
 	if sender == "" {
@@ -121,7 +123,7 @@ func (w *Worker) renderNotice(ctx context.Context, n contact.Notice, rules conta
 	if w.BounceAddress != "" {
 		from = w.Keys.ReturnPath(w.BounceAddress, int64(n.Recipient.ID), 0)
 	}
-	now := w.Now()
+	now := w.clock.now()
 	data, err := w.Signers.Sign(rules.SenderAddress.Domain(), template.Append(nil, mailer.Values{
 		ToName: n.Name(), ToAddress: string(n.Address), MessageID: noticeMessageID(n.ID, rules.SenderAddress.Domain()), Date: now,
 	}), now)

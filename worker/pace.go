@@ -22,19 +22,20 @@ type pacer struct {
 	store   Store
 	limiter *pace.Limiter
 	slots   *pace.Slots
-	now     func() time.Time
+	clock   *clock
 	log     *slog.Logger
 	tallies tallies
-	asked   chan asked // destinations that want less
+	asked   chan asked    // destinations that want less
+	owing   chan struct{} // there are debts
 
 	mu        sync.Mutex
 	view      view
 	following map[campaign.ID]following
+	debts     map[string]int // mails that relays have taken in another's place
 }
 
 // view is what was read last; it does not change.
 type view struct {
-	at     time.Time // zero: nothing was read
 	limits campaign.Limits
 	names  map[campaign.Lane]string
 	// bounded are the destinations with a bound, by name, and lanes all of theirs.
@@ -71,6 +72,9 @@ func (p *pacer) run(ctx context.Context) {
 		case a := <-p.asked:
 			p.slowDown(ctx, a)
 			continue
+		case <-p.owing:
+			p.pay(ctx)
+			continue
 		case <-tick.C:
 		}
 		if err := p.look(ctx); err != nil && ctx.Err() == nil {
@@ -82,17 +86,21 @@ func (p *pacer) run(ctx context.Context) {
 // look reads what is so now, and ends the contexts of campaigns that have been
 // stopped.
 func (p *pacer) look(ctx context.Context) error {
-	limits, err := p.store.Limits(ctx)
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	asked := time.Now()
+	limits, err := p.store.Limits(asking)
+	cancel()
 	if err != nil {
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
+	p.clock.set(limits.Now, time.Since(asked))
+	asking, cancel = context.WithTimeout(ctx, lookEvery/2) // a Redis that is frozen delays no pause
 	slow, err := p.limiter.Slowed(asking)
 	cancel()
 	if err != nil {
 		p.log.Debug("who is slowed down is not known", "error", err) // Redis is away; it was not slowed for long
 	}
-	v := newView(limits, slow, p.now())
+	v := newView(limits, slow)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.view = v
@@ -105,10 +113,10 @@ func (p *pacer) look(ctx context.Context) error {
 	return nil
 }
 
-func newView(limits campaign.Limits, slow map[string]float64, now time.Time) view {
-	v := view{at: now, limits: limits, names: limits.Destinations(), bounded: map[string]destination{}}
+func newView(limits campaign.Limits, slow map[string]float64) view {
+	v := view{limits: limits, names: limits.Destinations(), bounded: map[string]destination{}}
 	for _, l := range limits.Limited {
-		v.bounded[l.Name] = destination{name: l.Name, lanes: l.Lanes(), perSecond: l.Rate(now), connections: l.Connections}
+		v.bounded[l.Name] = destination{name: l.Name, lanes: l.Lanes(), perSecond: l.Rate(limits.Now), connections: l.Connections}
 	}
 	for name, rate := range slow {
 		d, known := v.bounded[name]
@@ -213,7 +221,7 @@ func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pa
 	add("all", v.limits.All)
 	add(fmt.Sprintf("c%d", id), v.limits.Active[id].Pace)
 	if l, limited := v.limits.Relays[relay]; limited {
-		add("relay:"+relay, l.Rate(p.now()))
+		add("relay:"+relay, l.Rate(p.clock.now()))
 	}
 	if to != nil {
 		add("to:"+to.name, to.perSecond)
@@ -221,15 +229,34 @@ func (p *pacer) buckets(id campaign.ID, relay string, to *destination) (all []pa
 	return all
 }
 
-// charge books a mail on a relay that has taken it in another's place.
+// charge books a mail on a relay that has taken it in another's place. It does not
+// wait for Redis: its caller holds a connection.
 func (p *pacer) charge(relay string) {
-	l, limited := p.current().limits.Relays[relay]
-	if !limited || l.Rate(p.now()) == 0 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, limited := p.view.limits.Relays[relay]; !limited {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	p.debts[relay]++
+	select {
+	case p.owing <- struct{}{}:
+	default: // told already
+	}
+}
+
+// pay takes the tokens of what was charged.
+func (p *pacer) pay(ctx context.Context) {
+	p.mu.Lock()
+	debts, limits := p.debts, p.view.limits.Relays
+	p.debts = map[string]int{}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	p.giveBack(ctx, -1, []pace.Bucket{bucket("relay:"+relay, l.Rate(p.now()))})
+	for relay, n := range debts {
+		if rate := limits[relay].Rate(p.clock.now()); rate > 0 {
+			p.giveBack(ctx, -n, []pace.Bucket{bucket("relay:"+relay, rate)})
+		}
+	}
 }
 
 // giveBack returns tokens that were not used.
@@ -244,6 +271,8 @@ func (p *pacer) giveBack(ctx context.Context, n int, buckets []pace.Bucket) {
 
 // Acquire asks for a connection to a relay.
 func (p *pacer) Acquire(ctx context.Context, relay string, most int) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	return p.slots.Acquire(ctx, "relay:"+relay, p.mostTo(relay, most))
 }
 
@@ -326,7 +355,7 @@ func (w *Worker) heed(lane campaign.Lane, reply mailer.Outcome) {
 		return
 	}
 	name := w.pacer.current().nameOf(lane)
-	slow, seen := w.pacer.tallies.add(name, throttled, w.Now())
+	slow, seen := w.pacer.tallies.add(name, throttled, time.Now())
 	if !slow {
 		return
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -21,14 +22,16 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 	if err != nil {
 		return err
 	}
-	kept, err := w.Store.Campaign(ctx, task.Campaign)
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	kept, err := w.Store.Campaign(asking, task.Campaign)
+	cancel()
 	if err != nil {
 		return err
 	}
-	started := w.Now()
+	started := time.Now()
 	size := min(firstChunk, w.ChunkSize)
 	for !w.isStopping() {
-		due, done, err := w.Store.PlanChunk(ctx, task.Campaign, size, w.Now(), gating.Decide)
+		due, done, err := w.planChunk(ctx, task.Campaign, size)
 		if errors.Is(err, campaign.ErrNotPlanning) {
 			return nil // planned, paused or cancelled, or another is at it
 		}
@@ -36,7 +39,7 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 			return err
 		}
 		if done {
-			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", w.Now().Sub(started))
+			w.Log.Info("campaign planned", "campaign", task.Campaign, "took", time.Since(started).Round(time.Millisecond))
 			// Sending may have ended before planning did.
 			return w.finish(ctx, task.Campaign)
 		}
@@ -49,4 +52,10 @@ func (w *Worker) plan(ctx context.Context, t *asynq.Task) error {
 		size = w.ChunkSize
 	}
 	return nil // the sweep of another worker rings for the rest
+}
+
+func (w *Worker) planChunk(ctx context.Context, id campaign.ID, size int) (due []int, done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return w.Store.PlanChunk(ctx, id, size, w.clock.now(), gating.Decide)
 }

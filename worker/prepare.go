@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,8 @@ func (c *preparedCampaigns) get(ctx context.Context, w *Worker, id campaign.ID) 
 	if p := c.byID[id]; p != nil {
 		return p, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	kept, err := w.Store.Campaign(ctx, id)
 	if err != nil {
 		return nil, err
@@ -60,11 +63,19 @@ func (c *preparedCampaigns) get(ctx context.Context, w *Worker, id campaign.ID) 
 		_, is := active[id]
 		return !is // ended, or paused, perhaps by another worker
 	})
+	p.breaker.resumed = active[id].Resumed
 	c.byID[id] = p
 	if len(w.Signers) > 0 && !w.Signers.Signs(p.messageDomain) {
 		w.Log.Warn("there is no DKIM key for the domain of a campaign's From: its mails are not signed", "campaign", id, "domain", p.messageDomain)
 	}
 	return p, nil
+}
+
+// all returns the campaigns that are ready.
+func (c *preparedCampaigns) all() []*prepared {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.byID))
 }
 
 func (c *preparedCampaigns) forget(id campaign.ID) {

@@ -13,6 +13,7 @@ import (
 type recorder struct {
 	store   Store
 	log     *slog.Logger
+	lease   time.Duration
 	arrived chan recording
 	closing chan struct{}
 	ended   chan struct{}
@@ -23,8 +24,8 @@ type recording struct {
 	kept    func()
 }
 
-func newRecorder(store Store, log *slog.Logger) *recorder {
-	return &recorder{store: store, log: log, arrived: make(chan recording, 1024),
+func newRecorder(store Store, log *slog.Logger, lease time.Duration) *recorder {
+	return &recorder{store: store, log: log, lease: lease, arrived: make(chan recording, 1024),
 		closing: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -87,7 +88,7 @@ func (r *recorder) run(ctx context.Context) {
 func (r *recorder) keep(ctx context.Context, outcomes []campaign.Outcome) {
 	begun := time.Now()
 	for tries, wait := 1, 50*time.Millisecond; ; tries, wait = tries+1, min(2*wait, 5*time.Second) {
-		err := r.store.Record(ctx, outcomes)
+		err := r.try(ctx, outcomes)
 		if err == nil {
 			if tries > 1 {
 				r.log.Info("outcomes are kept again", "mails", len(outcomes), "after", time.Since(begun).Round(time.Millisecond))
@@ -104,4 +105,12 @@ func (r *recorder) keep(ctx context.Context, outcomes []campaign.Outcome) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// try writes outcomes once. A database that has not answered within a lease is asked
+// over another connection: what it has kept meanwhile, it leaves alone then.
+func (r *recorder) try(ctx context.Context, outcomes []campaign.Outcome) error {
+	ctx, cancel := context.WithTimeout(ctx, r.lease)
+	defer cancel()
+	return r.store.Record(ctx, outcomes)
 }

@@ -81,14 +81,16 @@ func (w *Worker) testRelay(ctx context.Context) error {
 		byName[r.Name()] = r
 		names = append(names, r.Name())
 	}
-	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.Now())
+	ctx, cancel := context.WithTimeout(ctx, relayTestTime+2*answerTime)
+	defer cancel()
+	test, ok, err := w.Store.TakeRelayTest(ctx, names, w.clock.now())
 	if err != nil || !ok {
 		return err
 	}
-	testing, cancel := context.WithTimeout(ctx, relayTestTime)
-	defer cancel()
+	testing, cancelTesting := context.WithTimeout(ctx, relayTestTime)
+	defer cancelTesting()
 	offers, err := mailer.Probe(testing, byName[test.Relay])
-	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.Now()
+	test.OK, test.Says, test.Done = err == nil, strings.Join(offers, " "), w.clock.now()
 	if err != nil {
 		test.Says, test.Trouble = err.Error(), string(mailer.TroubleOf(err))
 	}

@@ -24,7 +24,7 @@ const slice = 2 * time.Second
 
 // send works off what is due in a batch: it claims as many rows as the window
 // has room for, decides about each anew, and hands the mails to connections.
-// What goes to destinations that are limited is left to their tenders.
+// What has to wait is left to tenders.
 func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	task, err := queue.ParseSend(t)
 	if err != nil {
@@ -36,7 +36,9 @@ func (w *Worker) send(ctx context.Context, t *asynq.Task) error {
 	}
 	batch := campaign.BatchID{Campaign: task.Campaign, Batch: task.Batch, Visits: task.Visits}
 	again, enough := queue.Retried(ctx)
-	visits, open, err := w.Store.Visit(ctx, batch, again)
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	visits, open, err := w.Store.Visit(asking, batch, again)
+	cancel()
 	if err != nil || !open {
 		return err
 	}
@@ -55,8 +57,6 @@ func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID)
 		return err
 	}
 	v := w.newVisit(p, batch, nil)
-	more := false
-	defer func() { w.ringBehind(ctx, active, batch, more) }()
 	sliced, done := context.WithTimeout(active, slice) // a relay that hangs does not hold up planning either
 	defer done()
 	for !w.isStopping() {
@@ -65,15 +65,15 @@ func (w *Worker) visitBatch(ctx, active context.Context, batch campaign.BatchID)
 		case active.Err() != nil:
 			return nil // paused or cancelled: whoever resumes it has the batch rung for
 		case sliced.Err() != nil:
-			more = true
 			return w.ring(ctx, batch)
 		case err != nil:
 			return err
-		case n == behind:
-			more = true
-			return nil // it is rung for when the one that waits is done
+		case n == short:
+			w.tenders.add(w, tended{campaign: batch.Campaign}, batch)
+			return nil
 		case n == 0:
-			return w.leave(ctx, v)
+			defer w.closeLater(v)
+			return w.leaveToTenders(ctx, v)
 		}
 	}
 	return nil
@@ -85,34 +85,20 @@ func (w *Worker) ring(ctx context.Context, batch campaign.BatchID) error {
 	return w.Bell.RingSend(ctx, batch)
 }
 
-// ringBehind rings for the batches that were put behind this one; the sweep does
-// when it cannot, or the campaign was stopped.
-func (w *Worker) ringBehind(ctx, active context.Context, batch campaign.BatchID, more bool) {
-	if active.Err() != nil || w.isStopping() {
-		w.waiters.forget(batch.Campaign)
-		return
-	}
-	for _, b := range w.waiters.done(batch, more) {
-		if err := w.ring(ctx, b); err != nil {
-			w.Log.Warn("the sweep will ring for the batch", "campaign", b.Campaign, "batch", b.Batch, "error", err)
-			return
-		}
-	}
-}
-
-// leave ends the visit of a batch that has nothing left to send but what is for
-// tenders.
-func (w *Worker) leave(ctx context.Context, v *visit) error {
+// leaveToTenders leaves what a batch has for destinations that are limited to their
+// tenders, when it has nothing else to send.
+func (w *Worker) leaveToTenders(ctx context.Context, v *visit) error {
 	if seen := w.pacer.current(); len(seen.lanes) > 0 {
-		due, err := w.Store.DueLanes(ctx, v.batch.Campaign, v.batch.Batch, seen.lanes)
+		asking, cancel := context.WithTimeout(ctx, answerTime)
+		due, err := w.Store.DueLanes(asking, v.batch.Campaign, v.batch.Batch, seen.lanes)
+		cancel()
 		if err != nil {
 			return err
 		}
 		for _, lane := range due {
-			w.tenders.add(w, seen.nameOf(lane), v.batch)
+			w.tenders.add(w, tended{to: seen.nameOf(lane)}, v.batch)
 		}
 	}
-	w.closeLater(v)
 	return nil
 }
 
@@ -123,7 +109,7 @@ func (w *Worker) closeLater(v *visit) {
 		v.inFlight.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		finished, err := w.Store.CloseBatch(ctx, v.batch.Campaign, v.batch.Batch, w.Now())
+		finished, err := w.Store.CloseBatch(ctx, v.batch.Campaign, v.batch.Batch, w.clock.now())
 		if err != nil {
 			w.Log.Warn("the sweep will close the batch", "campaign", v.batch.Campaign, "batch", v.batch.Batch, "error", err)
 		}
@@ -142,6 +128,7 @@ type visit struct {
 	most  int
 	dry   map[string]time.Time // relays whose pace is used up, and until when
 	after contact.ID           // those up to it were claimed before
+	wait  time.Duration        // when it was short: until it may go on
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
 }
@@ -169,32 +156,28 @@ func (v *visit) learn(n int, took time.Duration) {
 	}
 }
 
-// waited says that nothing was claimed, and that something may be next time.
-const waited = -1
+const (
+	// anew says that nothing was claimed, and that something may be from the beginning.
+	anew = -1
+	// short says that the pace lets nothing leave now.
+	short = -2
+)
 
-// behind says that nothing may be sent now, and that another batch of the campaign
-// waits for the pace already.
-const behind = -2
-
-// sendSome claims and sends a few rows; it returns how many it claimed, waited, or behind.
+// sendSome claims and sends a few rows; it returns how many it claimed, anew or short.
 // The context ends when the campaign is stopped, or others have their turn.
 func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
-	begun := w.Now()
+	begun := time.Now()
 	route, allowance, err := w.route(ctx, v)
 	if err != nil {
 		return 0, err // nothing is claimed that cannot leave
 	}
 	if allowance.n == 0 {
 		route.Claimed(0)
-	}
-	if allowance.n == 0 && v.to == nil && !w.waiters.mayWait(v.batch) {
-		return behind, nil
-	}
-	if allowance.n == 0 {
-		return waited, w.wait(ctx, allowance.wait)
+		v.wait = min(allowance.wait, longestPace)
+		return short, nil
 	}
 	request := campaign.ClaimRequest{
-		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.Now(),
+		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.clock.now(),
 		Class: v.p.class, Type: v.p.subscriptionType, Override: v.p.override,
 	}
 	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
@@ -209,7 +192,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	}
 	if len(rows) == 0 && v.after > 0 {
 		v.after = 0 // once more from the beginning, for what came back
-		return waited, nil
+		return anew, nil
 	}
 	for _, row := range rows {
 		v.after = max(v.after, row.ID)
@@ -236,7 +219,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		}
 	}
 	w.pacer.giveBack(ctx, blocked, allowance.buckets)
-	v.learn(len(rows), w.Now().Sub(begun))
+	v.learn(len(rows), time.Since(begun))
 	return len(rows), nil
 }
 
@@ -249,7 +232,7 @@ func (w *Worker) route(ctx context.Context, v *visit) (*mailer.Route, allowance,
 		return nil, allowance{}, err
 	}
 	var shortest time.Duration
-	now := w.Now()
+	now := time.Now()
 	used := v.usedUp(now)
 	if other := w.instead(route, used); other != nil {
 		route = other
@@ -346,7 +329,7 @@ func (w *Worker) unclaim(r campaign.ClaimRequest) {
 // what is left.
 func (w *Worker) insist(do func(context.Context) error) bool {
 	for !w.isStopping() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		err := do(ctx)
 		cancel()
 		if err == nil {
@@ -387,7 +370,8 @@ func (w *Worker) allow(ctx context.Context, v *visit, relay string, n int) (a al
 		a.wait = lookEvery / 4
 	}
 	if err == nil && places > 0 {
-		a.n, a.wait, err = w.pacer.limiter.Take(ctx, places, a.buckets...)
+		rank := w.pacer.current().limits.Active[v.batch.Campaign].Priority.Rank()
+		a.n, a.wait, err = w.pacer.limiter.TakeInTurn(ctx, rank, places, a.buckets...)
 	}
 	for i := range n - a.n {
 		if i < places-a.n {
@@ -427,12 +411,6 @@ func (w *Worker) giveUnusedBack(ctx context.Context, a allowance, n int) {
 // the campaign, may have changed.
 const longestPace = 500 * time.Millisecond
 
-// wait waits for the pace, but not long.
-func (w *Worker) wait(ctx context.Context, d time.Duration) error {
-	w.pause(ctx, min(d, longestPace))
-	return ctx.Err()
-}
-
 // reserve takes places in the window: at least one.
 func (w *Worker) reserve(ctx context.Context, most int) (n int, err error) {
 	select {
@@ -457,10 +435,8 @@ func (w *Worker) takeBack(ctx context.Context, claim campaign.ClaimRequest, a al
 	for i, r := range rows {
 		contacts[i] = r.ID
 	}
-	release := func(ctx context.Context) error {
-		return w.Store.Release(ctx, claim.Worker, claim.Campaign, claim.Batch, contacts, w.Now())
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	release := func(ctx context.Context) error { return w.Store.Release(ctx, claim, contacts) }
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
 	err := release(ctx)
 	w.giveUnusedBack(ctx, a, len(rows))

@@ -57,8 +57,8 @@ func (w *claimWatch) Record(ctx context.Context, outcomes []campaign.Outcome) er
 	return err
 }
 
-func (w *claimWatch) Release(ctx context.Context, of int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error {
-	err := w.Store.Release(ctx, of, id, batch, contacts, now)
+func (w *claimWatch) Release(ctx context.Context, r campaign.ClaimRequest, contacts []contact.ID) error {
+	err := w.Store.Release(ctx, r, contacts)
 	w.done(len(contacts), err)
 	return err
 }

@@ -28,11 +28,12 @@ type Store interface {
 	Unclaim(ctx context.Context, r campaign.ClaimRequest) (int64, error)
 	DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []campaign.Lane) ([]campaign.Lane, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
-	Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error
+	Release(ctx context.Context, r campaign.ClaimRequest, contacts []contact.ID) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
 	Limits(ctx context.Context) (campaign.Limits, error)
 	Pause(ctx context.Context, id campaign.ID, reason string) error
+	PauseFailing(ctx context.Context, id campaign.ID, resumed int, reason string) (paused bool, err error)
 	// Complaints counts those of campaigns under way that have so many at least.
 	Complaints(ctx context.Context, least int) ([]campaign.Complaints, error)
 	Rules(ctx context.Context) (contact.Rules, error)

@@ -26,7 +26,9 @@ func (w *Worker) keepSweeping(ctx context.Context) {
 }
 
 func (w *Worker) sweep(ctx context.Context) error {
-	now := w.Now()
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	now := w.clock.now()
 	found, ran, err := w.Store.Sweep(ctx, w.Resend, now, w.BellPatience, mostBells)
 	if err != nil || !ran {
 		return err

@@ -16,7 +16,7 @@ import (
 // testMails sends the mails that authors try their drafts with.
 func (w *Worker) testMails(ctx context.Context) error {
 	for !w.isStopping() {
-		now := w.Now()
+		now := w.clock.now()
 		m, claimed, err := w.Store.ClaimTestMail(ctx, now, now.Add(noticeLease))
 		if err != nil || !claimed {
 			return err
@@ -35,7 +35,7 @@ func (w *Worker) testMails(ctx context.Context) error {
 // testMail sends one, if the gate lets it: as a service notice, because somebody
 // has asked for it, and to no address that is suppressed.
 func (w *Worker) testMail(ctx context.Context, m campaign.TestMail) (campaign.TestMailOutcome, error) {
-	o := campaign.TestMailOutcome{ID: m.ID, State: campaign.Failed, At: w.Now()}
+	o := campaign.TestMailOutcome{ID: m.ID, State: campaign.Failed, At: w.clock.now()}
 	facts, err := w.Store.AddressFacts(ctx, m.Address, w.Keys.Digest(string(m.Address)))
 	if err != nil {
 		return o, err
@@ -53,7 +53,7 @@ func (w *Worker) testMail(ctx context.Context, m campaign.TestMail) (campaign.Te
 	if err != nil && ctx.Err() != nil {
 		return o, err
 	}
-	o.At, o.Reply = w.Now(), fmt.Sprintf("%d %s", reply.Code, reply.Text)
+	o.At, o.Reply = w.clock.now(), fmt.Sprintf("%d %s", reply.Code, reply.Text)
 	if err != nil {
 		o.Reply = err.Error() // the relay is away
 	}
@@ -123,7 +123,7 @@ func (w *Worker) sendTest(ctx context.Context, p *prepared, as contact.Contact, 
 		return mailer.Outcome{}, err
 	}
 	as.Address, as.Email = to, string(to)
-	now := w.Now()
+	now := w.clock.now()
 	data, err := w.Signers.Sign(p.messageDomain, p.render(nil, contact.Recipient{Contact: as}, now), now)
 	if err != nil {
 		return mailer.Outcome{}, err

@@ -40,7 +40,9 @@ type Options struct {
 	Keys   *managelink.Keyring
 	Words  func(context.Context) *templates.Set
 	Log    *slog.Logger
-	Now    func() time.Time // default time.Now
+	// Now is the machine's clock, which counts until the database's is known; default
+	// time.Now.
+	Now func() time.Time
 
 	// Signers sign mails by their From's domain; nil signs none.
 	Signers mailer.Signers
@@ -67,7 +69,7 @@ type Options struct {
 	// BellPatience is how long a bell that was rung is trusted to be heard;
 	// default Lease.
 	BellPatience time.Duration
-	Grace        time.Duration // time for what is in flight on Stop; default 30 s
+	Grace        time.Duration // from being told to stop to the end, whatever hangs; default 30 s
 	// Resend sends mails whose outcome is unknown again, with the same
 	// Message-ID; without it they wait for a person.
 	Resend bool
@@ -105,6 +107,7 @@ func setDefault[T int | time.Duration](option *T, value T) {
 type Worker struct {
 	Options
 	id       atomic.Int64 // under which rows are claimed
+	clock    clock
 	recorder *recorder
 	pacer    *pacer
 	window   chan struct{} // one token for each row claimed and not recorded
@@ -112,7 +115,7 @@ type Worker struct {
 	// One claim at a time: two only slow each other down in the database.
 	claiming sync.Mutex
 	tenders  tenders
-	waiters  waiters
+	judging  chan struct{} // a breaker has something that cannot wait
 	// closing are the visits whose mails are still to be recorded, beside what
 	// runs along.
 	closing, beside sync.WaitGroup
@@ -125,14 +128,15 @@ func New(o Options) *Worker {
 	w := &Worker{
 		Options:  o,
 		window:   make(chan struct{}, o.Window),
+		judging:  make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 	}
+	w.clock.machine = o.Now
 	w.prepared.byID = map[campaign.ID]*prepared{}
-	w.tenders.byName = map[string]*tender{}
-	w.waiters.byCampaign = map[campaign.ID]*waiter{}
-	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), now: o.Now, log: o.Log,
-		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), following: map[campaign.ID]following{}}
-	w.recorder = newRecorder(o.Store, o.Log)
+	w.tenders.by = map[tended]*tender{}
+	w.pacer = &pacer{store: o.Store, limiter: pace.New(o.Redis, o.Log), slots: pace.NewSlots(o.Redis, holderName(), o.Lease/3, o.Log), clock: &w.clock, log: o.Log,
+		tallies: tallies{of: map[string]*tally{}}, asked: make(chan asked, 8), owing: make(chan struct{}, 1), debts: map[string]int{}, following: map[campaign.ID]following{}}
+	w.recorder = newRecorder(o.Store, o.Log, o.Lease)
 	return w
 }
 
@@ -154,6 +158,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	w.id.Store(id)
+	if err := w.pacer.look(ctx); err != nil && ctx.Err() == nil {
+		return err // all that is done goes by the time that it brings
+	}
 	w.Log.Info("worker started", "worker", id, "window", w.Window, "connections", w.Pool.Window())
 
 	// The recorder and the lease outlive ctx: what is in flight when it ends
@@ -168,6 +175,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.beside.Go(func() { w.keepSweeping(ctx) })
 	w.beside.Go(func() { w.keepTestingRelays(ctx) })
 	w.beside.Go(func() { w.keepTryingRedis(ctx) })
+	w.beside.Go(func() { w.keepJudging(leaseCtx) })
 	w.beside.Go(func() { w.pacer.run(leaseCtx) })
 	w.beside.Go(func() { w.pacer.slots.Run(leaseCtx) })
 	w.describe(ctx, id)
@@ -180,7 +188,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		TaskCheckInterval:        100 * time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
 		RetryDelayFunc:           retryTask,
-		ShutdownTimeout:          w.Grace,
+		ShutdownTimeout:          w.Grace - w.lastWord(),
 		Logger:                   asynqLog{w.Log},
 		LogLevel:                 asynq.WarnLevel,
 		ErrorHandler:             asynq.ErrorHandlerFunc(w.taskFailed),
@@ -199,26 +207,32 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	w.Log.Info("worker stops: finishing what is in flight", "grace", w.Grace)
-	closing, cancel := context.WithTimeout(background, w.Grace)
-	defer cancel()
 	close(w.stopping)
-	defer time.AfterFunc(w.Grace+w.lastWord(), endRecording).Stop() // a database that is away does not hold us
-	w.pacer.stop()                                                  // whoever waits for a connection gives its rows back
-	server.Shutdown()
-	err = w.Pool.Close(closing)
+	draining, endDraining := context.WithTimeout(background, w.Grace-w.lastWord())
+	defer endDraining()
+	ending, end := context.WithTimeout(background, w.Grace-w.lastWord()/4)
+	defer end()
+	defer time.AfterFunc(w.Grace-w.lastWord()/2, endRecording).Stop() // a database that is away does not hold us
+	w.pacer.stop()                                                    // whoever waits for a connection gives its rows back
+	var drained sync.WaitGroup
+	answered := true
+	drained.Go(func() {
+		answered = within(draining, func() { server.Shutdown(); w.tenders.wait() })
+	})
+	err = w.Pool.Close(draining)
 	if err != nil {
 		w.Log.Warn("a relay did not answer within the grace period; the mails it had are in doubt")
 	}
-	w.tenders.wait()
+	drained.Wait()
 	w.recorder.close()
 	running.Wait()
-	if err == nil {
-		w.closing.Wait() // nothing is on its way any more
+	if err == nil { // nothing is on its way any more
+		answered = within(ending, w.closing.Wait) && answered
 	}
 	endLease()
-	w.beside.Wait()
-	ending, cancelEnding := context.WithTimeout(background, w.lastWord())
-	defer cancelEnding()
+	if answered = within(ending, w.beside.Wait) && answered; !answered {
+		w.Log.Warn("PostgreSQL or Redis did not answer within the grace period; the sweep of another worker sees to what waited for it")
+	}
 	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
 		w.Log.Warn("the lease runs out by itself", "error", err)
 	}
@@ -226,9 +240,34 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// lastWord is how long, after its grace, a worker tries to keep the last outcomes,
-// and to give its lease back.
-func (w *Worker) lastWord() time.Duration { return min(w.Grace, 5*time.Second) }
+// lastWord is the part of its grace that a worker keeps for the last outcomes, and
+// for giving its lease back.
+func (w *Worker) lastWord() time.Duration { return min(w.Grace/4, 5*time.Second) }
+
+// within waits for f until the context ends, and reports whether f has ended: what
+// hangs on a server that is frozen is left behind.
+func within(ctx context.Context, f func()) bool {
+	ended := make(chan struct{})
+	go func() {
+		f()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+const (
+	// answerTime is how long PostgreSQL may take for what takes it milliseconds. One
+	// that is frozen, or behind a network that swallows what it says, does not tell:
+	// it is asked again, over another connection.
+	answerTime = 5 * time.Second
+	// lookTime is the same for what looks through much: a chunk of a plan, a sweep.
+	lookTime = 2 * time.Minute
+)
 
 // isStopping reports whether no more rows are to be claimed.
 func (w *Worker) isStopping() bool {
@@ -259,6 +298,8 @@ func (w *Worker) keepLease(ctx context.Context) {
 }
 
 func (w *Worker) renewLease(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.Lease/2) // and again, while there is time
+	defer cancel()
 	kept, err := w.Store.RenewLease(ctx, w.id.Load(), w.Lease)
 	if err != nil || kept {
 		return err

@@ -346,13 +346,111 @@ func TestMailInDoubtIsSentAgainOnce(t *testing.T) {
 	h.doubledOnlyInDoubt(id, 5, 1, sink)
 }
 
+// Four workers see a part of the failures each, too few for any of them to judge by.
+// Together they pause the campaign, and whoever resumes it begins anew.
+func TestWorkersCountFailuresTogether(t *testing.T) {
+	t.Parallel()
+	const contacts, workers = 240, 4
+	h := newHouse(t, contacts)
+	var mu sync.Mutex
+	refuses := true
+	sink := mailertest.New(t, func(at, _ string) *mailertest.Do {
+		mu.Lock()
+		defer mu.Unlock()
+		if at == "RCPT" && refuses {
+			return &mailertest.Do{Reply: "550 5.7.1 we do not want your mail"}
+		}
+		return nil
+	})
+	id := h.launchPaced(60)
+	for n := range workers - 1 {
+		stop := h.start(sink.URL("max_conns=1"), func(o *worker.Options) { o.ChunkSize = 10 })
+		h.await(id, "failures at one worker", func(_ campaign.Campaign, b campaign.Report) bool { return b.Failed > int64(25*(n+1)) })
+		stop()
+	}
+	h.start(sink.URL("max_conns=1"), nil)
+	books := h.await(id, "the pause", func(c campaign.Campaign, b campaign.Report) bool {
+		return c.State == campaign.StatePaused && b.Sending == 0
+	})
+	if books.Failed < 100 || books.Failed > 160 {
+		t.Errorf("%d mails failed before the pause, want about 100", books.Failed)
+	}
+	kept, err := h.db.Campaign(t.Context(), id)
+	if err != nil || !strings.HasSuffix(kept.PauseReason, "550 we do not want your mail") {
+		t.Errorf("the reason is %q, %v", kept.PauseReason, err)
+	}
+	mu.Lock()
+	refuses = false
+	mu.Unlock()
+	if err := h.db.Resume(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if after := h.finished(id); after.Sent != contacts-books.Failed || after.Failed != books.Failed {
+		t.Errorf("books %+v after the relay was mended, with %d failed before", after, books.Failed)
+	}
+}
+
+// Doubts of workers that were killed are no reason to leave a mail for a person: the
+// next time its relay cuts the connection it is sent again.
+func TestLapseIsNoDoubtOfTheRelay(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1)
+	sink := mailertest.New(t, firstTimes(1, func(at, _ string) *mailertest.Do {
+		if at == "DOT" {
+			return &mailertest.Do{HangUp: true}
+		}
+		return nil
+	}))
+	id := h.draft()
+	now := time.Now()
+	if err := h.db.Launch(t.Context(), id, campaign.Override{}, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.db.PlanChunk(t.Context(), id, 10, now, gating.Decide); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := h.db.StartWorker(t.Context(), "dead", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows, err := h.db.Claim(t.Context(), campaign.ClaimRequest{Worker: dead, Campaign: id, Batch: 1, Limit: 10, Now: now, Class: gating.Marketing})
+	if err != nil || len(rows) != 1 {
+		t.Fatal(len(rows), err)
+	}
+	if err := h.db.StopWorker(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	h.start(sink.URL(), nil)
+	if books := h.finished(id); books.Sent != 1 {
+		t.Errorf("books %+v, want it sent", books)
+	}
+	if tries := h.tries(id)[address(0)]; tries.Doubts != 2 {
+		t.Errorf("%+v, want both doubts in the ledger", tries)
+	}
+}
+
+// firstTimes plays a script for the first so many times that it does something.
+func firstTimes(n int, script mailertest.Script) mailertest.Script {
+	var mu sync.Mutex
+	return func(at, to string) *mailertest.Do {
+		do := script(at, to)
+		mu.Lock()
+		defer mu.Unlock()
+		if do == nil || n == 0 {
+			return nil
+		}
+		n--
+		return do
+	}
+}
+
 // When many mails are in doubt, the campaign is paused with the reason.
 func TestTooManyDoubtsPauseTheCampaign(t *testing.T) {
 	t.Parallel()
 	const contacts = 300
 	h := newHouse(t, contacts)
 	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
-		if local, _, _ := strings.Cut(to, "@"); at == "DOT" && strings.ContainsAny(local[len(local)-1:], "02468") {
+		if local, _, _ := strings.Cut(to, "@"); at == "DOT" && strings.ContainsAny(local[len(local)-1:], "258") {
 			return &mailertest.Do{HangUp: true, Keep: true}
 		}
 		return nil

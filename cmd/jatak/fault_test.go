@@ -307,4 +307,7 @@ const (
 	wordPlan      = "rang again for planning"
 	wordNoRedis   = "Redis cannot be used: bells and limits wait for it"
 	wordRedisBack = "Redis can be used again"
+	wordNoLease   = "the lease could not be renewed"
+	wordLeaseEnds = "the lease runs out by itself"
+	wordDoubt     = "outcomes could not be kept; their mails are in doubt"
 )

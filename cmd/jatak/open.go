@@ -55,7 +55,9 @@ func withDatabase(ctx context.Context, s settings.Database, c *console, f func(*
 	return f(db)
 }
 
-// openQueue connects to Redis.
+// openQueue connects to Redis. Whoever runs a worker on the connection does not close
+// it: when Redis is frozen as the worker stops, asynq is left behind with it, and
+// panics when it is closed.
 func openQueue(ctx context.Context, s settings.Redis) (redis.UniversalClient, error) {
 	if s.URL == "" {
 		return nil, errors.New("JATAK_REDIS_URL is not set; write redis://:password@host:6379/0")

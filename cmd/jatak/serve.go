@@ -66,11 +66,10 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		group.Go(func() error { return newImporter(db, keys, c).Run(ctx) })
 	}
 	if s.Worker {
-		client, err := openQueue(ctx, s.Redis)
+		client, err := openQueue(ctx, s.Redis) // the process's end closes it: see openQueue
 		if err != nil {
 			return err
 		}
-		defer func() { _ = client.Close() }()
 		w, err := newWorker(db, client, keys, s.Public, s.Sending, c)
 		if err != nil {
 			return err
@@ -114,11 +113,10 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	client, err := openQueue(ctx, w.Redis)
+	client, err := openQueue(ctx, w.Redis) // the process's end closes it: see openQueue
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close() }()
 	// A worker makes much that lives as long as one mail: fewer collections, up to
 	// a bound, leave more time for mail.
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {

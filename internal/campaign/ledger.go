@@ -89,7 +89,7 @@ type ClaimRequest struct {
 type Claimed struct {
 	contact.Recipient
 	Attempts int // this one included
-	Doubts   int // attempts before, of which nobody knows whether they have left
+	Doubts   int // attempts before, at which a relay cut the connection before its last reply
 	Lane     Lane
 	// Deferred is when the mail was deferred first; zero when it never was.
 	Deferred time.Time

@@ -267,6 +267,7 @@ func (w WarmUp) validate() error {
 
 // Limits bound sending. Paces are in mails a second; 0 is no bound.
 type Limits struct {
+	Now              time.Time       // by the database's clock
 	All              float64         // of all campaigns together
 	Active           map[ID]Activity // the campaigns that are planned or sent now
 	FailurePercent   int             // of failures that pauses a campaign; 0: none does
@@ -279,4 +280,5 @@ type Limits struct {
 type Activity struct {
 	Pace     float64 // mails a second; 0: no bound of its own
 	Priority Priority
+	Resumed  int // how often it was let go on
 }

@@ -37,42 +37,67 @@ func New(client redis.UniversalClient, log *slog.Logger) *Limiter {
 
 // takeTokens is the generic cell rate algorithm (ITU-T I.371) on Redis's own
 // clock: of ARGV[1] it grants as many as each bucket allows now, and says in
-// microseconds when the next is due. KEYS are the buckets; the ARGVs after the
-// first are their rates a second and bursts.
+// microseconds when the next is due. The first half of KEYS are the buckets, the
+// second their turns: the rank that has found too little there, for as long as
+// ARGV[3] in milliseconds says. Ranks behind it get nothing meanwhile; ARGV[2] is
+// the rank that asks. The ARGVs after it are the buckets' rates a second and bursts.
 var takeTokens = redis.NewScript(`
 local now = redis.call('TIME')
 local micros = now[1] * 1000000 + now[2]
-local grant, wait = tonumber(ARGV[1]), 0
-for i, key in ipairs(KEYS) do
-	local interval = 1000000 / tonumber(ARGV[2 * i])
-	local burst = tonumber(ARGV[2 * i + 1])
-	local due = math.max(tonumber(redis.call('GET', key) or 0), micros)
+local wanted, rank, buckets = tonumber(ARGV[1]), tonumber(ARGV[2]), #KEYS / 2
+local grant, wait, frees = wanted, 0, {}
+for i = 1, buckets do
+	local interval = 1000000 / tonumber(ARGV[2 * i + 2])
+	local burst = tonumber(ARGV[2 * i + 3])
+	local due = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), micros)
 	local free = math.floor(burst - (due - micros) / interval)
 	if free < 1 then
 		wait = math.max(wait, due - micros - (burst - 1) * interval)
 	end
+	local turn = redis.call('GET', KEYS[buckets + i])
+	if turn and tonumber(turn) < rank then
+		wait = math.max(wait, redis.call('PTTL', KEYS[buckets + i]) * 1000)
+		free = 0
+	else
+		frees[i] = free
+	end
 	grant = math.max(0, math.min(grant, free))
 end
-if grant > 0 then
-	for i, key in ipairs(KEYS) do
-		local interval = 1000000 / tonumber(ARGV[2 * i])
-		local due = math.max(tonumber(redis.call('GET', key) or 0), micros) + grant * interval
-		redis.call('SET', key, string.format('%.0f', due), 'PX', math.ceil((due - micros) / 1000) + 1000)
+for i = 1, buckets do
+	if frees[i] and frees[i] <= grant and grant < wanted then
+		redis.call('SET', KEYS[buckets + i], rank, 'PX', ARGV[3])
+	end
+	if grant > 0 then
+		local interval = 1000000 / tonumber(ARGV[2 * i + 2])
+		local due = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), micros) + grant * interval
+		redis.call('SET', KEYS[i], string.format('%.0f', due), 'PX', math.ceil((due - micros) / 1000) + 1000)
 	end
 end
 return {grant, math.ceil(wait)}`)
 
+// turnTime is how long those behind wait for a rank that found too little: whoever
+// waits for more asks again before.
+const turnTime = time.Second
+
 // Take returns how many of n may happen now, in all buckets together, and how
 // long to wait when none may.
 func (l *Limiter) Take(ctx context.Context, n int, buckets ...Bucket) (granted int, wait time.Duration, err error) {
+	return l.TakeInTurn(ctx, 0, n, buckets...)
+}
+
+// TakeInTurn does so in turn: while one of a lower rank finds too little in a
+// bucket, and has asked within the last second, it gives nothing to those of higher
+// ranks.
+func (l *Limiter) TakeInTurn(ctx context.Context, rank, n int, buckets ...Bucket) (granted int, wait time.Duration, err error) {
 	if len(buckets) == 0 {
 		return n, 0, nil
 	}
-	keys := make([]string, 0, len(buckets))
-	args := make([]any, 0, 1+2*len(buckets))
-	args = append(args, n)
-	for _, b := range buckets {
-		keys, args = append(keys, b.Key), append(args, b.Rate, max(1, b.Burst))
+	keys := make([]string, 2*len(buckets))
+	args := make([]any, 0, 3+2*len(buckets))
+	args = append(args, n, rank, turnTime.Milliseconds())
+	for i, b := range buckets {
+		keys[i], keys[len(buckets)+i] = b.Key, b.Key+":turn"
+		args = append(args, b.Rate, max(1, b.Burst))
 	}
 	answer, err := takeTokens.Run(ctx, l.redis, keys, args...).Int64Slice()
 	if err != nil {

@@ -36,6 +36,51 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// Whoever is first in rank and finds too little goes before the others, in that
+// bucket and for as long as it asks.
+func TestTakeInTurn(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	l := pace.New(client, slog.New(slog.DiscardHandler))
+	shared, own := pace.Bucket{Key: "{t}:shared", Rate: 50, Burst: 5}, pace.Bucket{Key: "{t}:own", Rate: 0.1, Burst: 2}
+	take := func(rank, n int, buckets ...pace.Bucket) int {
+		t.Helper()
+		granted, _, err := l.TakeInTurn(t.Context(), rank, n, buckets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return granted
+	}
+	if n := take(1, 3, shared); n != 3 {
+		t.Errorf("without haste %d of 3", n)
+	}
+	if n := take(0, 100, shared); n < 2 || n > 5 {
+		t.Errorf("the first in rank gets %d", n)
+	}
+	begun := time.Now()
+	first, behind, after := 0, 0, 0
+	for time.Since(begun) < 500*time.Millisecond {
+		behind += take(1, 1, shared)
+		first += take(0, 100, shared)
+	}
+	if behind > 0 || first < 15 {
+		t.Errorf("while the first in rank is short it got %d, and those behind %d", first, behind)
+	}
+	for last := time.Now(); after == 0 && time.Since(last) < 5*time.Second; {
+		after = take(2, 1, shared)
+	}
+	if after == 0 {
+		t.Error("those behind get nothing after the first in rank has ended")
+	}
+	// One that is held up by a pace of its own holds nobody up at the shared one.
+	if n := take(0, 5, shared, own); n != 2 {
+		t.Errorf("its own pace gives %d", n)
+	}
+	if n := take(1, 1, shared); n != 1 {
+		t.Errorf("those behind get %d while the first waits for a pace of its own", n)
+	}
+}
+
 // Many who ask at once share a limit exactly.
 func TestTakeIsShared(t *testing.T) {
 	t.Parallel()
@@ -170,6 +215,19 @@ func await(t *testing.T, so func() bool) {
 	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited too long")
+		}
+	}
+}
+
+// Processes count together, and what was long ago weighs less.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	client, _ := queuetest.New(t)
+	for n, want := range []pace.Tally{{Good: 3, Bad: 1}, {Good: 6, Bad: 2}, {Good: 9, Bad: 3}, {Good: 7, Bad: 2}} {
+		// Each time another process; the third reaches the most, and the fourth finds half.
+		got, err := pace.New(client, slog.New(slog.DiscardHandler)).Count(t.Context(), "x", pace.Tally{Good: 3, Bad: 1}, 12)
+		if err != nil || got != want {
+			t.Errorf("count %d: %+v, want %+v, %v", n, got, want, err)
 		}
 	}
 }

@@ -20,8 +20,8 @@ type Slots struct {
 	life   time.Duration
 	log    *slog.Logger
 
-	asking sync.Mutex // one question at a time, so that each builds on the answer before
-	mu     sync.Mutex // never held while Redis is asked
+	asking chan struct{} // one question at a time, so that each builds on the answer before
+	mu     sync.Mutex    // never held while Redis is asked
 	held   map[string]*holding
 }
 
@@ -39,7 +39,7 @@ const slotBeat = 100 * time.Millisecond
 // NewSlots returns the slots of this process, whose name no other has. Others
 // have what it held when they have not heard of it for the life, some seconds.
 func NewSlots(client redis.UniversalClient, holder string, life time.Duration, log *slog.Logger) *Slots {
-	return &Slots{redis: client, holder: holder, life: life, log: log, held: map[string]*holding{}}
+	return &Slots{redis: client, holder: holder, life: life, log: log, asking: make(chan struct{}, 1), held: map[string]*holding{}}
 }
 
 // hold tells of ARGV[2] places that ARGV[1] holds and asks for ARGV[3] more, of
@@ -70,8 +70,12 @@ func slotKey(key string) string { return "jatak:{slots}:" + key }
 // AcquireSome asks for n places, when all processes together may hold most. It
 // returns how many there were.
 func (s *Slots) AcquireSome(ctx context.Context, key string, n, most int) (int, error) {
-	s.asking.Lock()
-	defer s.asking.Unlock()
+	select {
+	case s.asking <- struct{}{}:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("ask for a place with %s: %w", key, ctx.Err())
+	}
+	defer func() { <-s.asking }()
 	granted, err := s.ask(ctx, key, n, most)
 	if err != nil {
 		return 0, fmt.Errorf("ask for a place with %s: %w", key, err)
@@ -79,8 +83,8 @@ func (s *Slots) AcquireSome(ctx context.Context, key string, n, most int) (int, 
 	return granted, nil
 }
 
-// ask tells Redis what is held under a key and asks for more. The caller holds
-// asking.
+// ask tells Redis what is held under a key and asks for more. The caller is the one
+// that is asking.
 func (s *Slots) ask(ctx context.Context, key string, n, most int) (granted int, err error) {
 	s.mu.Lock()
 	h := s.held[key]
@@ -147,8 +151,8 @@ func (s *Slots) Run(ctx context.Context) {
 
 // tell writes what has changed, and what would soon be forgotten.
 func (s *Slots) tell(ctx context.Context) {
-	s.asking.Lock()
-	defer s.asking.Unlock()
+	s.asking <- struct{}{} // who holds it has a deadline
+	defer func() { <-s.asking }()
 	for _, key := range s.untold() {
 		asking, cancel := context.WithTimeout(ctx, s.life/3)
 		_, err := s.ask(asking, key, 0, 0)

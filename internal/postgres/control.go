@@ -81,10 +81,21 @@ func (db *DB) Pause(ctx context.Context, id campaign.ID, reason string) error {
 	return db.move(ctx, id, "pause", `state = 'paused', pause_reason = $2`, `'planning', 'sending'`, reason)
 }
 
+// PauseFailing stops a campaign of which too many mails fail, if it was resumed so
+// often and not since: whoever has resumed it knew.
+func (db *DB) PauseFailing(ctx context.Context, id campaign.ID, resumed int, reason string) (paused bool, err error) {
+	tag, err := db.pool.Exec(ctx, `
+		UPDATE campaign SET state = 'paused', pause_reason = $3 WHERE id = $1 AND resumed = $2 AND state IN ('planning', 'sending')`, id, resumed, reason)
+	if err != nil {
+		return false, fmt.Errorf("pause campaign %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // Resume lets a paused campaign go on. Its bells are due at once.
 func (db *DB) Resume(ctx context.Context, id campaign.ID) error {
 	err := db.move(ctx, id, "go on", `state = CASE WHEN planned_at IS NULL THEN 'planning' ELSE 'sending' END, pause_reason = '', planning_at = 'epoch',
-		resumed_at = now()`, `'paused'`)
+		resumed = resumed + 1, resumed_at = now()`, `'paused'`)
 	if err != nil {
 		return err
 	}
@@ -201,7 +212,7 @@ func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.Deliver
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE campaign SET state = 'sending', finished_at = NULL WHERE id = $1 AND state = 'finished'`, id)
+		_, err = tx.Exec(ctx, `UPDATE campaign SET state = 'sending', finished_at = NULL, resumed = resumed + 1 WHERE id = $1 AND state = 'finished'`, id)
 		return err
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func TestCancelMeetsAClaim(t *testing.T) {
 	plan(t, db, c.ID, 100)
 	w := worker(t, db, time.Hour)
 	meanwhile(t, url, func(tx pgx.Tx) error {
-		_, err := tx.Exec(t.Context(), `UPDATE delivery SET state = 'sending', worker_id = $1, attempts = 1 WHERE state = 'pending'`, w)
+		_, err := tx.Exec(t.Context(), `UPDATE delivery SET state = 'sending', worker_id = $1, attempts = 1, changed_at = $2 WHERE state = 'pending'`, w, noon)
 		return err
 	}, func() {
 		if err := db.Cancel(t.Context(), c.ID, noon); err != nil {
@@ -91,7 +91,7 @@ func TestCancelMeetsAClaim(t *testing.T) {
 	for id := range contact.ID(1000) {
 		all = append(all, id)
 	}
-	if err := db.Release(t.Context(), w, c.ID, 1, all, noon); err != nil {
+	if err := db.Release(t.Context(), campaign.ClaimRequest{Worker: w, Campaign: c.ID, Batch: 1, Now: noon}, all); err != nil {
 		t.Fatal(err)
 	}
 	if b := books(t, db, c.ID); b.Pending != 10 {

@@ -357,12 +357,13 @@ func (db *DB) DueLanes(ctx context.Context, id campaign.ID, batch int, lanes []c
 	return due, nil
 }
 
-// Release gives back rows that were claimed and not handed to a connection.
-func (db *DB) Release(ctx context.Context, worker int64, id campaign.ID, batch int, contacts []contact.ID, now time.Time) error {
+// Release gives back rows of a claim that were not handed to a connection. One that
+// is carried out late takes nothing from a later claim.
+func (db *DB) Release(ctx context.Context, r campaign.ClaimRequest, contacts []contact.ID) error {
 	_, err := db.pool.Exec(ctx, `
-		UPDATE delivery SET state = 'pending', worker_id = NULL, attempts = attempts - 1, changed_at = $5
-		WHERE campaign_id = $2 AND batch = $3 AND contact_id = ANY($4) AND state = 'sending' AND worker_id = $1`,
-		worker, id, batch, contacts, now)
+		UPDATE delivery SET state = 'pending', worker_id = NULL, attempts = attempts - 1
+		WHERE campaign_id = $1 AND batch = $2 AND state = 'sending' AND worker_id = $3 AND changed_at = $4 AND contact_id = ANY ($5)`,
+		r.Campaign, r.Batch, r.Worker, r.Now, contacts)
 	if err != nil {
 		return fmt.Errorf("release %d claims: %w", len(contacts), err)
 	}

@@ -77,10 +77,11 @@ func (db *DB) Limits(ctx context.Context) (l campaign.Limits, err error) {
 		l.All, l.FailurePercent, l.ComplaintPercent = rules.SendPace, rules.FailureLimit, rules.ComplaintLimit
 		return err
 	})
-	requests.Queue(`SELECT id, pace, priority FROM campaign WHERE state IN ('planning', 'sending')`).Query(func(rows pgx.Rows) error {
+	requests.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan(&l.Now) })
+	requests.Queue(`SELECT id, pace, priority, resumed FROM campaign WHERE state IN ('planning', 'sending')`).Query(func(rows pgx.Rows) error {
 		var id campaign.ID
 		var active campaign.Activity
-		_, err := pgx.ForEachRow(rows, []any{&id, &active.Pace, &active.Priority}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&id, &active.Pace, &active.Priority, &active.Resumed}, func() error {
 			l.Active[id] = active
 			return nil
 		})

@@ -104,8 +104,21 @@ func Redact(databaseURL string) string {
 	return u.Redacted()
 }
 
-// Close gives the connections back.
-func (db *DB) Close() { db.pool.Close() }
+// Close gives the connections back, and waits a moment for it: a server that is
+// frozen takes none.
+func (db *DB) Close() {
+	closed := make(chan struct{})
+	go func() {
+		db.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTime):
+	}
+}
+
+const closeTime = 250 * time.Millisecond
 
 // Migration is one step that Migrate took.
 type Migration struct {

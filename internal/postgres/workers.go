@@ -79,7 +79,7 @@ func takeFromLapsed(ctx context.Context, tx pgx.Tx, state campaign.DeliveryState
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `
-		UPDATE delivery d SET state = $2, worker_id = NULL, doubts = doubts + 1, changed_at = $1,
+		UPDATE delivery d SET state = $2, worker_id = NULL, lapses = lapses + 1, changed_at = $1,
 			reply = 'the worker that was sending it ended without a word'
 		FROM batch b
 		WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch

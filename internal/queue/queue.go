@@ -59,20 +59,24 @@ func Connect(redisURL string) (redis.UniversalClient, error) {
 	scheme, rest, _ := strings.Cut(redisURL, "://")
 	var client redis.UniversalClient
 	var err error
+	// With ContextTimeoutEnabled, or a context would end nothing while Redis is frozen.
 	switch scheme {
 	case "redis", "rediss", "unix":
 		var o *redis.Options
 		if o, err = redis.ParseURL(redisURL); err == nil {
+			o.ContextTimeoutEnabled = true
 			client = redis.NewClient(o)
 		}
 	case "redis-sentinel":
 		var o *redis.FailoverOptions
 		if o, err = redis.ParseFailoverURL("redis://" + rest); err == nil {
+			o.ContextTimeoutEnabled = true
 			client = redis.NewFailoverClient(o)
 		}
 	case "redis-cluster":
 		var o *redis.ClusterOptions
 		if o, err = redis.ParseClusterURL("redis://" + rest); err == nil {
+			o.ContextTimeoutEnabled = true
 			client = redis.NewClusterClient(o)
 		}
 	default:

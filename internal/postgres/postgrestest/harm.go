@@ -99,7 +99,7 @@ type Tries struct {
 func TriesOf(t testing.TB, databaseURL string, campaign int64) map[string]Tries {
 	t.Helper()
 	rows, err := connect(t, databaseURL).Query(context.Background(), `
-		SELECT c.address, d.attempts, d.doubts FROM delivery d JOIN contact c ON c.id = d.contact_id WHERE d.campaign_id = $1`, campaign)
+		SELECT c.address, d.attempts, d.doubts + d.lapses FROM delivery d JOIN contact c ON c.id = d.contact_id WHERE d.campaign_id = $1`, campaign)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 	"github.com/jatak-mail/jatak/worker"
 )
@@ -61,6 +63,88 @@ func TestPacedCampaignHoldsNobodyUp(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d bells are left", h.bells())
 		}
+	}
+}
+
+// Campaigns that wait for their pace hold no task: one more, without a pace, goes
+// out at once, however many they are.
+func TestManyPacedCampaignsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	const contacts = 200
+	h := newHouse(t, contacts)
+	sink := mailertest.New(t, nil)
+	h.start(sink.URL("max_conns=4"), func(o *worker.Options) { o.ChunkSize, o.Window = 20, 64 })
+	var paced []campaign.ID
+	for range 6 {
+		paced = append(paced, h.launchPaced(2))
+	}
+	for _, id := range paced {
+		h.await(id, "the plan, and a first mail", func(c campaign.Campaign, b campaign.Report) bool {
+			return c.State == campaign.StateSending && b.Sent > 0
+		})
+	}
+	launched := time.Now()
+	if books := h.finished(h.launch()); books.Sent != contacts {
+		t.Errorf("books %+v", books)
+	}
+	// A second, and much for a machine that is busy.
+	if took := time.Since(launched); took > 8*time.Second {
+		t.Errorf("the campaign without a pace took %s", took)
+	}
+	for _, id := range paced {
+		if c, err := h.db.Campaign(t.Context(), id); err != nil || c.State.Ended() {
+			t.Errorf("a paced campaign is %s, %v", c.State, err)
+		}
+	}
+}
+
+// An urgent campaign goes before all others where they share a pace, at every worker.
+func TestUrgentCampaignHasTheSharedPaceToItself(t *testing.T) {
+	t.Parallel()
+	const contacts, perSecond = 120, 40
+	h := newHouse(t, contacts)
+	if err := h.db.Set(t.Context(), contact.SettingSendPace, fmt.Sprint(perSecond, "/s"), "test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	sink := mailertest.New(t, nil)
+	for range 2 {
+		h.start(sink.URL("max_conns=2"), func(o *worker.Options) { o.ChunkSize, o.Window = 40, 64 })
+	}
+	var others []campaign.ID
+	for range 6 {
+		others = append(others, h.launch())
+	}
+	sent := func() (n int64) {
+		t.Helper()
+		for _, id := range others {
+			books, err := h.db.Books(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += books.Sent
+		}
+		return n
+	}
+	h.await(others[5], "a first mail of the last", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > 0 })
+	urgent := h.draft()
+	if err := h.db.SetPriority(t.Context(), urgent, campaign.PriorityHigh); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if err := h.db.Launch(t.Context(), urgent, campaign.Override{}, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.bell.RingPlan(t.Context(), urgent, now); err != nil {
+		t.Fatal(err)
+	}
+	h.await(urgent, "a first mail", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > 0 })
+	before := sent()
+	if books := h.finished(urgent); books.Sent != contacts {
+		t.Errorf("books %+v", books)
+	}
+	// What was claimed already, and what the pace gave while a worker had nothing to ask for.
+	if n := sent() - before; n > contacts/4 {
+		t.Errorf("%d mails of the others left while the urgent campaign's %d did", n, contacts)
 	}
 }
 
