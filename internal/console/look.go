@@ -279,9 +279,11 @@ func (s *site) lookAsset(w http.ResponseWriter, r *http.Request) {
 		web.Static(set).ServeHTTP(w, r)
 		return
 	}
-	when := "not all"
+	// In the place of the question stands one with a known answer, which may follow
+	// "screen and" as well.
+	when := "(max-width: 0)"
 	if theme == "dark" {
-		when = "all"
+		when = "(min-width: 0)"
 	}
 	w.Header().Set("Content-Type", asset.Type)
 	_, _ = strings.NewReplacer("(prefers-color-scheme: dark)", when, "color-scheme: light dark", "color-scheme: "+theme).WriteString(w, string(asset.Content))

@@ -896,7 +896,7 @@ func TestLook(t *testing.T) {
 			}
 			style += got.Body.String()
 		}
-		if !strings.Contains(style, want) || strings.Contains(style, "prefers-color-scheme") || strings.Contains(query, "dark") != strings.Contains(style, "@media all") {
+		if !strings.Contains(style, want) || strings.Contains(style, "prefers-color-scheme") || strings.Contains(query, "dark") != strings.Contains(style, "(min-width: 0)") {
 			t.Errorf("%s does not hold %q, or asks for the browser's theme", query, want)
 		}
 	}
