@@ -182,7 +182,7 @@ func TestWhatIsWrittenOutlivesTheSession(t *testing.T) {
 	warns := `(() => { const e = new Event("beforeunload", {cancelable: true}); window.dispatchEvent(e); return e.defaultPrevented; })()`
 	b.waits("leaving does not warn", warns)
 	// Going on by a button loses nothing either.
-	b.do(chromedp.Click(chromedp.CSS(`#composer button[value=next]`)))
+	b.do(chromedp.Click(chromedp.CSS(`button[form=composer][value=next]`)))
 	b.waits("the page is left", ended)
 
 	form := url.Values{"email": {"administrator@browser.example"}, "password": {password}}
