@@ -31,6 +31,8 @@ type Store interface {
 	Release(ctx context.Context, r campaign.ClaimRequest, contacts []contact.ID) error
 	CloseBatch(ctx context.Context, id campaign.ID, batch int, now time.Time) (finished bool, err error)
 	Finish(ctx context.Context, id campaign.ID, now time.Time) (finished bool, err error)
+	// KeepNextAccount makes one account that is not kept, and returns whose; 0 for none.
+	KeepNextAccount(ctx context.Context, now time.Time) (campaign.ID, error)
 	Limits(ctx context.Context) (campaign.Limits, error)
 	Pause(ctx context.Context, id campaign.ID, reason string) error
 	PauseFailing(ctx context.Context, id campaign.ID, resumed int, reason string) (paused bool, err error)

@@ -173,6 +173,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	running.Go(func() { w.recorder.run(recording) })
 	w.beside.Go(func() { w.keepLease(leaseCtx) })
 	w.beside.Go(func() { w.keepSweeping(ctx) })
+	w.beside.Go(func() { w.keepAccounting(ctx) })
 	w.beside.Go(func() { w.keepTestingRelays(ctx) })
 	w.beside.Go(func() { w.keepTryingRedis(ctx) })
 	w.beside.Go(func() { w.keepJudging(leaseCtx) })

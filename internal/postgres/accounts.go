@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,19 +102,59 @@ func (db *DB) makeAccount(ctx context.Context, id campaign.ID, now time.Time) (a
 			a = made
 			return nil
 		}
-		// Nor may the campaign go on again meanwhile.
-		var ended bool
-		err = tx.QueryRow(ctx, `SELECT state IN ('finished', 'cancelled') FROM campaign WHERE id = $1 FOR SHARE`, id).Scan(&ended)
-		if err != nil {
-			return err
-		}
-		if a, err = readAccount(ctx, tx, id); err != nil || !ended || a.Open() > 0 {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO campaign_account (campaign_id, account, kept_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, id, a, now)
+		a, err = keepAccount(ctx, tx, id, now)
 		return err
 	})
 	return a, err
+}
+
+// keepAccount looks through the ledger under the lock of holdAccounts.
+func keepAccount(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (a campaign.Account, err error) {
+	// Nor may the campaign go on again meanwhile.
+	var ended bool
+	err = tx.QueryRow(ctx, `SELECT state IN ('finished', 'cancelled') FROM campaign WHERE id = $1 FOR SHARE`, id).Scan(&ended)
+	if err != nil {
+		return a, err
+	}
+	if a, err = readAccount(ctx, tx, id); err != nil || !ended || a.Open() > 0 {
+		return a, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO campaign_account (campaign_id, account, kept_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, id, a, now)
+	return a, err
+}
+
+// endedOfLate is how long after its end a campaign's account is made unasked. One
+// that is forgotten later, because somebody is erased, is made when it is read.
+const endedOfLate = 24 * time.Hour
+
+// KeepNextAccount makes the account of a campaign that has ended of late and has none
+// kept, so that whoever reads its report does not wait for it. It returns 0 when there
+// is none, or when somebody else is making one.
+func (db *DB) KeepNextAccount(ctx context.Context, now time.Time) (id campaign.ID, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		var free bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('jatak accounts'))`).Scan(&free); err != nil || !free {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			SELECT c.id FROM campaign c
+			WHERE c.state IN ('finished', 'cancelled') AND c.launched_at IS NOT NULL AND c.finished_at > $1
+				AND NOT EXISTS (SELECT FROM campaign_account a WHERE a.campaign_id = c.id)
+				AND NOT EXISTS (SELECT FROM batch b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)
+			ORDER BY c.finished_at LIMIT 1`, now.Add(-endedOfLate)).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = keepAccount(ctx, tx, id, now)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("make the account of campaign %d: %w", id, err)
+	}
+	return id, nil
 }
 
 // holdAccounts lets one transaction at a time make or forget accounts, so that

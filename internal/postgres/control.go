@@ -127,13 +127,16 @@ func (db *DB) Cancel(ctx context.Context, id campaign.ID, now time.Time) error {
 }
 
 // cancelRest cancels what a cancelled campaign has left in some of its batches,
-// and returns how many batches had something. With id 0 it looks at all.
+// closes those that have nothing left, and returns how many batches it saw to. A
+// mail that may have arrived is in doubt for good: it is not sent again, and to
+// call it cancelled would be to say that it was not sent. With id 0 it looks at all.
 func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (batches int, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT b.campaign_id, b.batch FROM batch b JOIN campaign c ON c.id = b.campaign_id
 			WHERE b.closed_at IS NULL AND c.state = 'cancelled' AND ($1::bigint = 0 OR c.id = $1)
-				AND EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state IN ('pending', 'deferred'))
+				AND (`+nothingOpen+`
+					OR EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch AND d.state IN ('pending', 'deferred')))
 			LIMIT 20`, id)
 		if err != nil {
 			return err
@@ -154,7 +157,8 @@ func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (ba
 			return nil
 		}
 		if _, err := tx.Exec(ctx, `
-			UPDATE delivery d SET state = 'cancelled', next_attempt_at = NULL, changed_at = $3
+			UPDATE delivery d SET state = CASE WHEN d.doubts > 0 OR d.lapses > 0 THEN 'in_doubt' ELSE 'cancelled' END,
+				next_attempt_at = NULL, changed_at = $3
 			FROM unnest($1::bigint[], $2::int[]) AS part (campaign_id, batch)
 			WHERE d.campaign_id = part.campaign_id AND d.batch = part.batch AND d.state IN ('pending', 'deferred')`, ids, numbers, now); err != nil {
 			return err

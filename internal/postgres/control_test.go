@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -100,6 +101,47 @@ func TestCancelMeetsAClaim(t *testing.T) {
 	sweep(t, db)
 	if b := books(t, db, c.ID); b.Cancelled != 10 || b.Open() != 0 {
 		t.Errorf("books after the sweep: %+v", b)
+	}
+}
+
+// A worker dies after its campaign was cancelled. Its mails may have arrived: under
+// either policy they are neither sent again nor called cancelled, and the campaign's
+// account is made.
+func TestCancelledCampaignSettlesMailsInDoubt(t *testing.T) {
+	t.Parallel()
+	for _, resend := range []bool{true, false} {
+		db, url := postgrestest.New(t)
+		people(t, db, crowd(10)...)
+		c := launched(t, db)
+		plan(t, db, c.ID, 100)
+		w := worker(t, db, time.Hour)
+		tamper(t, url, fmt.Sprintf(`UPDATE delivery SET state = 'sending', worker_id = %d, attempts = 1 WHERE contact_id IN (SELECT id FROM contact ORDER BY id LIMIT 4)`, w),
+			`UPDATE delivery SET state = 'deferred', doubts = 1, next_attempt_at = now() WHERE contact_id = (SELECT max(id) FROM contact)`)
+		if err := db.Cancel(t.Context(), c.ID, noon); err != nil {
+			t.Fatal(err)
+		}
+		if b := books(t, db, c.ID); b.Sending != 4 || b.InDoubt != 1 || b.Cancelled != 5 {
+			t.Fatalf("books while four are on their way: %+v", b)
+		}
+		if id, err := db.KeepNextAccount(t.Context(), noon); err != nil || id != 0 {
+			t.Fatalf("an account is made of a campaign with mails on their way: %d, %v", id, err)
+		}
+		if err := db.StopWorker(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		found, _, err := db.Sweep(t.Context(), resend, noon, time.Hour, 100)
+		if err != nil || found.InDoubt != 4 {
+			t.Fatalf("the sweep finds %+v, %v", found, err)
+		}
+		if b := books(t, db, c.ID); b.InDoubt != 5 || b.Cancelled != 5 || b.Open() != 0 {
+			t.Errorf("resend %v: books after the sweep: %+v", resend, b)
+		}
+		if id, err := db.KeepNextAccount(t.Context(), noon); err != nil || id != c.ID || !isKept(t, db, c.ID) {
+			t.Errorf("resend %v: the account made is that of %d, %v", resend, id, err)
+		}
+		if id, err := db.KeepNextAccount(t.Context(), noon); err != nil || id != 0 {
+			t.Errorf("resend %v: an account is made twice: %d, %v", resend, id, err)
+		}
 	}
 }
 

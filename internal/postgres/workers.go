@@ -67,7 +67,8 @@ func (db *DB) StopWorker(ctx context.Context, worker int64) error {
 const forgetWorker = 10 * time.Minute
 
 // takeFromLapsed takes the rows of workers whose lease has run out, and forgets the
-// workers after a while. The ledger is read only when there are some: the open part
+// workers after a while. Of a cancelled campaign nothing is sent again: its rows are
+// in doubt for good. The ledger is read only when there are some: the open part
 // of a large campaign is a million rows.
 func takeFromLapsed(ctx context.Context, tx pgx.Tx, state campaign.DeliveryState, now time.Time) (taken int64, err error) {
 	rows, err := tx.Query(ctx, `SELECT id FROM worker WHERE lease_until <= now()`)
@@ -79,9 +80,10 @@ func takeFromLapsed(ctx context.Context, tx pgx.Tx, state campaign.DeliveryState
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `
-		UPDATE delivery d SET state = $2, worker_id = NULL, lapses = lapses + 1, changed_at = $1,
+		UPDATE delivery d SET state = CASE WHEN c.state = 'cancelled' THEN 'in_doubt' ELSE $2::text END,
+			worker_id = NULL, lapses = lapses + 1, changed_at = $1,
 			reply = 'the worker that was sending it ended without a word'
-		FROM batch b
+		FROM batch b JOIN campaign c ON c.id = b.campaign_id
 		WHERE b.closed_at IS NULL AND d.campaign_id = b.campaign_id AND d.batch = b.batch
 			AND d.state = 'sending' AND d.worker_id = ANY ($3)`, now, state, lapsed)
 	if err != nil {
