@@ -169,9 +169,10 @@ func (u *campaignUnscheduleCommand) Run(ctx context.Context, c *console) error {
 
 type campaignResendCommand struct {
 	oneCampaign
-	InDoubt bool `help:"Those whose outcome is unknown, with the same Message-ID."`
-	Failed  bool `help:"Those that failed."`
-	Code    int  `help:"Of the failed: only those with this SMTP reply code." placeholder:"CODE"`
+	InDoubt bool   `help:"Those whose outcome is unknown, with the same Message-ID."`
+	Failed  bool   `help:"Those that failed."`
+	Code    string `help:"Of the failed: only those with this reply, by its SMTP code (550), its enhanced code (5.7.1), or a class of these (5.7)." placeholder:"CODE"`
+	DryRun  bool   `help:"Print how many; send nothing."`
 }
 
 // Run makes mails pending again.
@@ -183,14 +184,28 @@ func (r *campaignResendCommand) Run(ctx context.Context, c *console) error {
 	if r.InDoubt {
 		state = campaign.InDoubt
 	}
+	code, err := campaign.ParseReplyCode(r.Code)
+	if err != nil {
+		return fmt.Errorf("--code: %w", err)
+	}
+	if r.InDoubt && r.Code != "" {
+		return errors.New("--code goes with --failed: no reply is known of mails in doubt")
+	}
 	return r.with(ctx, c, func(db *postgres.DB) error {
-		n, err := db.Resend(ctx, r.ID, state, r.Code, time.Now())
+		if r.DryRun {
+			n, err := db.CountResend(ctx, r.ID, state, code)
+			if err == nil {
+				_, err = fmt.Fprintf(c.out, "%s mails would be pending again; nothing is changed\n", number(n))
+			}
+			return err
+		}
+		n, err := db.Resend(ctx, r.ID, state, code, time.Now())
 		if err != nil {
 			return err
 		}
 		detail := fmt.Sprintf("%s: %d", state, n)
-		if r.Code != 0 {
-			detail = fmt.Sprintf("%s %d: %d", state, r.Code, n)
+		if r.Code != "" {
+			detail = fmt.Sprintf("%s %s: %d", state, code, n)
 		}
 		if err := auditCampaign(ctx, db, r.ID, "resend", detail); err != nil {
 			return err

@@ -179,27 +179,52 @@ func (db *DB) cancelRest(ctx context.Context, id campaign.ID, now time.Time) (ba
 const nothingOpen = `NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.campaign_id AND d.batch = b.batch
 	AND d.state IN ('pending', 'sending', 'deferred'))`
 
-// Resend makes rows that ended in a state pending again: in doubt, or failed
-// with a reply code (0: any). The campaign goes on if it had finished.
-func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code int, now time.Time) (rows int64, err error) {
+// toResend is true of the rows of campaign $1 in state $2 with a basic code $3 (0:
+// any) and an enhanced one $4 or one that begins with it ('': any).
+const toResend = `campaign_id = $1 AND state = $2 AND ($3 = 0 OR code = $3) AND ($4 = '' OR enhanced = $4 OR starts_with(enhanced, $4 || '.'))`
+
+// mayResend locks a campaign and says why none of its mails can be sent again.
+func mayResend(ctx context.Context, tx pgx.Tx, id campaign.ID, state campaign.DeliveryState) error {
 	if state != campaign.InDoubt && state != campaign.Failed {
-		return 0, fmt.Errorf("only mails that are %s or %s can be sent again, not those that are %s", campaign.InDoubt, campaign.Failed, state)
+		return fmt.Errorf("only mails that are %s or %s can be sent again, not those that are %s", campaign.InDoubt, campaign.Failed, state)
 	}
+	var may bool
+	err := tx.QueryRow(ctx, `SELECT state IN ('planning', 'sending', 'paused', 'finished') FROM campaign WHERE id = $1 FOR UPDATE`, id).Scan(&may)
+	switch {
+	case err == pgx.ErrNoRows:
+		return campaign.ErrNotFound
+	case err != nil:
+		return err
+	case !may:
+		return fmt.Errorf("campaign %d was not launched, or is cancelled", id)
+	}
+	return nil
+}
+
+// CountResend returns how many rows Resend would make pending, and changes nothing.
+func (db *DB) CountResend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code campaign.ReplyCode) (rows int64, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		var may bool
-		err := tx.QueryRow(ctx, `SELECT state IN ('planning', 'sending', 'paused', 'finished') FROM campaign WHERE id = $1 FOR UPDATE`, id).Scan(&may)
-		if err == pgx.ErrNoRows {
-			return campaign.ErrNotFound
-		}
-		if err != nil {
+		if err := mayResend(ctx, tx, id, state); err != nil {
 			return err
 		}
-		if !may {
-			return fmt.Errorf("campaign %d was not launched, or is cancelled", id)
+		return tx.QueryRow(ctx, `SELECT count(*) FROM delivery WHERE `+toResend, id, state, code.Basic, code.Enhanced).Scan(&rows)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("send again: %w", err)
+	}
+	return rows, nil
+}
+
+// Resend makes rows that ended in a state pending again: in doubt, or failed
+// with a reply code. The campaign goes on if it had finished.
+func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code campaign.ReplyCode, now time.Time) (rows int64, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := mayResend(ctx, tx, id, state); err != nil {
+			return err
 		}
 		tag, err := tx.Exec(ctx, `
-			UPDATE delivery SET state = 'pending', attempts = 0, deferred_since = NULL, changed_at = $4
-			WHERE campaign_id = $1 AND state = $2 AND ($3 = 0 OR code = $3)`, id, state, code, now)
+			UPDATE delivery SET state = 'pending', attempts = 0, deferred_since = NULL, changed_at = $5 WHERE `+toResend,
+			id, state, code.Basic, code.Enhanced, now)
 		if err != nil {
 			return err
 		}

@@ -145,6 +145,36 @@ func TestCancelledCampaignSettlesMailsInDoubt(t *testing.T) {
 	}
 }
 
+func TestResendPicksByTheReply(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(6)...)
+	c := launched(t, db)
+	plan(t, db, c.ID, 100)
+	tamper(t, url, `UPDATE delivery d SET state = 'failed', code = r.code, enhanced = r.enhanced
+		FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM contact) c,
+			(VALUES (1, 550, '5.7.1'), (2, 550, '5.7.26'), (3, 554, '5.70.1'), (4, 452, '4.2.2'), (5, 550, NULL), (6, 550, '5.1.1')) r (n, code, enhanced)
+		WHERE c.id = d.contact_id AND r.n = c.n`)
+	for code, want := range map[string]int64{"": 6, "550": 4, "5.7": 2, "5.7.1": 1, "5.7.2": 0, "4.2.2": 1, "4.2": 1} {
+		parsed, err := campaign.ParseReplyCode(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := db.CountResend(t.Context(), c.ID, campaign.Failed, parsed); err != nil || n != want {
+			t.Errorf("code %q: %d mails would be sent again, not %d, %v", code, n, want, err)
+		}
+	}
+	if b := books(t, db, c.ID); b.Failed != 6 {
+		t.Fatalf("counting changes the books: %+v", b)
+	}
+	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Enhanced: "5.7"}, noon); err != nil || n != 2 {
+		t.Errorf("5.7: %d mails are sent again, %v", n, err)
+	}
+	if b := books(t, db, c.ID); b.Failed != 4 || b.Pending != 2 {
+		t.Errorf("books: %+v", b)
+	}
+}
+
 // resendHeldOpen is what Resend does before it commits.
 func resendHeldOpen(t *testing.T) func(pgx.Tx) error {
 	return func(tx pgx.Tx) error {
@@ -187,7 +217,7 @@ func TestResendMeetsTheEnd(t *testing.T) {
 	}
 	// The age of what is sent again is counted anew.
 	tamper(t, url, `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`)
-	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, 550, noon); err != nil || n != 10 {
+	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Basic: 550}, noon); err != nil || n != 10 {
 		t.Fatalf("%d are sent again, %v", n, err)
 	}
 	var old int
