@@ -180,7 +180,7 @@ const nothingOpen = `NOT EXISTS (SELECT FROM delivery d WHERE d.campaign_id = b.
 	AND d.state IN ('pending', 'sending', 'deferred'))`
 
 // toResend is true of the rows of campaign $1 in state $2 with a basic code $3 (0:
-// any) and an enhanced one $4 or one that begins with it ('': any).
+// any) and an enhanced one $4 or one that begins with it (”: any).
 const toResend = `campaign_id = $1 AND state = $2 AND ($3 = 0 OR code = $3) AND ($4 = '' OR enhanced = $4 OR starts_with(enhanced, $4 || '.'))`
 
 // mayResend locks a campaign and says why none of its mails can be sent again.
