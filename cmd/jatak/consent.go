@@ -208,6 +208,8 @@ func (u *consentUndoCommand) Run(ctx context.Context, c *console) error {
 type contactCommand struct {
 	Export contactExportCommand `cmd:"" help:"All that is kept about a person, as JSON or as a page to read (GDPR 15 and 20)."`
 	Erase  contactEraseCommand  `cmd:"" help:"Erase a person (GDPR 17): the address stays unmailed, the ledger stays whole."`
+
+	Complaint contactComplaintCommand `cmd:"" help:"Keep that somebody reported a mail as spam: they are mailed no more, and it counts for the campaign."`
 }
 
 // contactOf returns the contacts that have an address; one must.

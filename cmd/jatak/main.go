@@ -33,7 +33,7 @@ type cli struct {
 	Limit    limitCommand    `cmd:"" help:"How fast mail may go through a relay or to a destination."`
 	Template templateCommand `cmd:"" help:"Check the files of mails."`
 	Consent  consentCommand  `cmd:"" help:"The consent ledger: verify, rebuild, list, change for many."`
-	Contact  contactCommand  `cmd:"" help:"One person's rights: export and erase."`
+	Contact  contactCommand  `cmd:"" help:"One person: export, erase, and complaints of spam."`
 	Explain  explainCommand  `cmd:"" help:"Why somebody is mailed or not: every condition, the fact found, and which one decides."`
 	Type     typeCommand     `cmd:"" help:"Subscription types."`
 	Term     termCommand     `cmd:"" help:"Purposes and legal bases, and your own."`
