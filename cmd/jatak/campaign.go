@@ -55,7 +55,13 @@ func (cc *campaignCreateCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	id, err := db.CreateCampaign(ctx, content, time.Now())
+	var id campaign.ID
+	err = db.Together(ctx, func(db *postgres.DB) error {
+		if id, err = db.CreateCampaign(ctx, content, time.Now()); err != nil {
+			return err
+		}
+		return auditCampaign(ctx, db, id, "create", "")
+	})
 	if err != nil {
 		return err
 	}
@@ -261,10 +267,13 @@ func launch(ctx context.Context, db *postgres.DB, bell *queue.Client, kept campa
 		return err
 	}
 	now := time.Now()
-	if err := db.Launch(ctx, kept.ID, override, now); err != nil {
-		return err
-	}
-	if err := auditCampaign(ctx, db, kept.ID, "launch", ""); err != nil {
+	err := db.Together(ctx, func(db *postgres.DB) error {
+		if err := db.Launch(ctx, kept.ID, override, now); err != nil {
+			return err
+		}
+		return auditCampaign(ctx, db, kept.ID, "launch", "")
+	})
+	if err != nil {
 		return err
 	}
 	return bell.RingPlan(ctx, kept.ID, now)

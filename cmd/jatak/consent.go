@@ -60,7 +60,13 @@ func (r *consentRebuildCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	mended, err := db.RebuildState(ctx)
+	var mended int64
+	err = db.Together(ctx, func(db *postgres.DB) error {
+		if mended, err = db.RebuildState(ctx); err != nil {
+			return err
+		}
+		return db.WriteAudit(ctx, staff.Entry{Actor: actor(), Action: "consent rebuild", Detail: fmt.Sprint(mended), At: time.Now()})
+	})
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,14 @@ func (o *oneCampaign) with(ctx context.Context, c *console, f func(*postgres.DB)
 	return withDatabase(ctx, o.Database, c, f)
 }
 
-// change changes the campaign by f and writes in the audit log that it was done.
+// change changes the campaign by f and writes in the audit log that it was done, in
+// one transaction.
 func (o *oneCampaign) change(ctx context.Context, c *console, action, detail string, f func(*postgres.DB) error) error {
-	return o.with(ctx, c, func(db *postgres.DB) error {
+	return o.with(ctx, c, func(db *postgres.DB) error { return o.changeIn(ctx, db, action, detail, f) })
+}
+
+func (o *oneCampaign) changeIn(ctx context.Context, db *postgres.DB, action, detail string, f func(*postgres.DB) error) error {
+	return db.Together(ctx, func(db *postgres.DB) error {
 		if err := f(db); err != nil {
 			return err
 		}
@@ -76,7 +81,7 @@ type campaignCancelCommand struct {
 
 // Run cancels the campaign, or says what that would mean.
 func (k *campaignCancelCommand) Run(ctx context.Context, c *console) error {
-	return k.change(ctx, c, "cancel", "", func(db *postgres.DB) error {
+	return k.with(ctx, c, func(db *postgres.DB) error {
 		books, err := db.Books(ctx, k.ID)
 		if err != nil {
 			return err
@@ -85,7 +90,12 @@ func (k *campaignCancelCommand) Run(ctx context.Context, c *console) error {
 			return fmt.Errorf("%s mails of campaign %d would never be sent, and that cannot be undone; say --yes to do it, or pause it",
 				number(books.Open()), k.ID)
 		}
-		return db.Cancel(ctx, k.ID, time.Now())
+		now := time.Now()
+		err = k.changeIn(ctx, db, "cancel", "", func(db *postgres.DB) error { return db.End(ctx, k.ID, now) })
+		if err != nil {
+			return err
+		}
+		return db.CancelRest(ctx, k.ID, now)
 	})
 }
 
@@ -199,15 +209,19 @@ func (r *campaignResendCommand) Run(ctx context.Context, c *console) error {
 			}
 			return err
 		}
-		n, err := db.Resend(ctx, r.ID, state, code, time.Now())
+		var n int64
+		err := db.Together(ctx, func(db *postgres.DB) error {
+			n, err = db.Resend(ctx, r.ID, state, code, time.Now())
+			if err != nil {
+				return err
+			}
+			detail := fmt.Sprintf("%s: %d", state, n)
+			if r.Code != "" {
+				detail = fmt.Sprintf("%s %s: %d", state, code, n)
+			}
+			return auditCampaign(ctx, db, r.ID, "resend", detail)
+		})
 		if err != nil {
-			return err
-		}
-		detail := fmt.Sprintf("%s: %d", state, n)
-		if r.Code != "" {
-			detail = fmt.Sprintf("%s %s: %d", state, code, n)
-		}
-		if err := auditCampaign(ctx, db, r.ID, "resend", detail); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(c.out, "%s mails are pending again\n", number(n))

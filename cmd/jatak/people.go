@@ -17,6 +17,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
+	"github.com/jatak-mail/jatak/internal/staff"
 	"github.com/jatak-mail/jatak/internal/upgrade"
 )
 
@@ -106,19 +107,25 @@ func importExport(ctx context.Context, db *postgres.DB, keys *managelink.Keyring
 	defer func() { _ = file.Close() }()
 	refused := legacycsv.NewRefusalWriter(file)
 
-	err = db.Import(ctx, func(im *postgres.Import) (err error) {
-		r.Imported, err = upgrade.Import(ctx, im, export, upgrade.ImportOptions{
-			Actor: actor(), Now: time.Now(), Digest: func(a contact.Address) []byte { return keys.Digest(string(a)) },
-			Refuse: func(refusal *legacycsv.Refusal) error {
-				if refusal.Kept {
-					r.Warnings++
-				} else {
-					r.Refused++
-				}
-				return refused.Write(refusal)
-			},
+	err = db.Together(ctx, func(db *postgres.DB) error {
+		err := db.Import(ctx, func(im *postgres.Import) (err error) {
+			r.Imported, err = upgrade.Import(ctx, im, export, upgrade.ImportOptions{
+				Actor: actor(), Now: time.Now(), Digest: func(a contact.Address) []byte { return keys.Digest(string(a)) },
+				Refuse: func(refusal *legacycsv.Refusal) error {
+					if refusal.Kept {
+						r.Warnings++
+					} else {
+						r.Refused++
+					}
+					return refused.Write(refusal)
+				},
+			})
+			return err
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return db.WriteAudit(ctx, staff.Entry{Actor: actor(), Action: "contact import", At: time.Now()})
 	})
 	if err != nil {
 		return r, err
@@ -157,10 +164,18 @@ func (u *upgradeCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer db.Close()
-	report, err := upgrade.Run(ctx, db, upgrade.Options{
-		DryRun: u.DryRun, Actor: actor(), StoreBasis: gating.LegalBasis(u.StoreBasis), Threshold: u.Threshold,
-		LegacyURLs: u.LegacyURLs,
-	}, time.Now())
+	var report upgrade.Report
+	err = db.Together(ctx, func(db *postgres.DB) error {
+		now := time.Now()
+		report, err = upgrade.Run(ctx, db, upgrade.Options{
+			DryRun: u.DryRun, Actor: actor(), StoreBasis: gating.LegalBasis(u.StoreBasis), Threshold: u.Threshold,
+			LegacyURLs: u.LegacyURLs,
+		}, now)
+		if err != nil || u.DryRun {
+			return err
+		}
+		return db.WriteAudit(ctx, staff.Entry{Actor: actor(), Action: "upgrade run", At: now})
+	})
 	if err != nil {
 		return err
 	}

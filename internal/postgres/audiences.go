@@ -39,25 +39,29 @@ func (db *DB) SavedAudiences(ctx context.Context) (list []contact.SavedAudience,
 // SaveAudience keeps an audience under its name, in the place of one that has
 // the name.
 func (db *DB) SaveAudience(ctx context.Context, a contact.SavedAudience, now time.Time) error {
-	_, err := db.pool.Exec(ctx, `
-		INSERT INTO saved_audience (name, filter, actor, changed_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO UPDATE SET filter = excluded.filter, actor = excluded.actor, changed_at = excluded.changed_at`,
-		a.Name, a.Filter, a.Actor, now)
-	if err != nil {
-		return fmt.Errorf("save an audience: %w", err)
-	}
-	return db.audit(ctx, a.Actor, "audience save", a.Name, now)
+	return db.Together(ctx, func(db *DB) error {
+		_, err := db.pool.Exec(ctx, `
+			INSERT INTO saved_audience (name, filter, actor, changed_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO UPDATE SET filter = excluded.filter, actor = excluded.actor, changed_at = excluded.changed_at`,
+			a.Name, a.Filter, a.Actor, now)
+		if err != nil {
+			return fmt.Errorf("save an audience: %w", err)
+		}
+		return db.audit(ctx, a.Actor, "audience save", a.Name, now)
+	})
 }
 
 // DeleteAudience forgets an audience; campaigns keep the copy that they have.
 func (db *DB) DeleteAudience(ctx context.Context, id int64, actor string, now time.Time) error {
-	var name string
-	err := db.pool.QueryRow(ctx, `DELETE FROM saved_audience WHERE id = $1 RETURNING name`, id).Scan(&name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return contact.ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("delete an audience: %w", err)
-	}
-	return db.audit(ctx, actor, "audience delete", name, now)
+	return db.Together(ctx, func(db *DB) error {
+		var name string
+		err := db.pool.QueryRow(ctx, `DELETE FROM saved_audience WHERE id = $1 RETURNING name`, id).Scan(&name)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return contact.ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("delete an audience: %w", err)
+		}
+		return db.audit(ctx, actor, "audience delete", name, now)
+	})
 }

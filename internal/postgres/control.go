@@ -114,10 +114,20 @@ func (db *DB) ringSoon(ctx context.Context, id campaign.ID) error {
 // Cancel ends a campaign: what was not sent will not be. What is on its way at
 // this moment still arrives.
 func (db *DB) Cancel(ctx context.Context, id campaign.ID, now time.Time) error {
-	err := db.move(ctx, id, "end", `state = 'cancelled', finished_at = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, now)
-	if err != nil {
+	if err := db.End(ctx, id, now); err != nil {
 		return err
 	}
+	return db.CancelRest(ctx, id, now)
+}
+
+// End is the part of Cancel that stops the campaign. The mails that it leaves open are
+// for CancelRest or, if that is not reached, the sweep: a million take a while.
+func (db *DB) End(ctx context.Context, id campaign.ID, now time.Time) error {
+	return db.move(ctx, id, "end", `state = 'cancelled', finished_at = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, now)
+}
+
+// CancelRest cancels all that a cancelled campaign has left.
+func (db *DB) CancelRest(ctx context.Context, id campaign.ID, now time.Time) error {
 	for {
 		n, err := db.cancelRest(ctx, id, now)
 		if err != nil || n == 0 {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // meanwhile does something in a transaction, lets others begin until they wait for it
@@ -142,6 +144,46 @@ func TestCancelledCampaignSettlesMailsInDoubt(t *testing.T) {
 		if id, err := db.KeepNextAccount(t.Context(), noon); err != nil || id != 0 {
 			t.Errorf("resend %v: an account is made twice: %d, %v", resend, id, err)
 		}
+	}
+}
+
+// A change whose line in the audit log cannot be written is not made.
+func TestChangeAndAuditLineAreKeptTogether(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	people(t, db, crowd(3)...)
+	c := launched(t, db)
+	tamper(t, url, `ALTER TABLE audit ADD CHECK (false) NOT VALID`)
+	for name, change := range map[string]func() error{
+		"a type": func() error {
+			return db.CreateType(t.Context(), contact.NewType{Key: "events", Names: map[string]string{"en": "Events"}}, "test", noon)
+		},
+		"a limit": func() error {
+			return db.SetLimit(t.Context(), campaign.Limit{Kind: campaign.RelayLimit, Name: "relay:25", PerSecond: 1}, "test", noon)
+		},
+		"a pause": func() error {
+			return db.Together(t.Context(), func(db *postgres.DB) error {
+				if err := db.Pause(t.Context(), c.ID, ""); err != nil {
+					return err
+				}
+				return db.WriteAudit(t.Context(), staff.Entry{Actor: "test", Action: "campaign pause", At: noon})
+			})
+		},
+	} {
+		if err := change(); err == nil || !strings.Contains(err.Error(), "write the audit log") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	types, err := db.TypeNames(t.Context())
+	if err != nil || len(types) != 0 {
+		t.Errorf("there are types %v, %v", types, err)
+	}
+	limits, err := db.SendLimits(t.Context())
+	if err != nil || len(limits) != 0 {
+		t.Errorf("there are limits %v, %v", limits, err)
+	}
+	if kept, err := db.Campaign(t.Context(), c.ID); err != nil || kept.State != campaign.StatePlanning {
+		t.Errorf("the campaign is %s, %v", kept.State, err)
 	}
 }
 

@@ -33,38 +33,42 @@ func (db *DB) SendLimits(ctx context.Context) ([]campaign.Limit, error) {
 // SetLimit keeps a limit in the place of one of the same kind and name. It holds
 // from the next claims on, within a second.
 func (db *DB) SetLimit(ctx context.Context, l campaign.Limit, actor string, now time.Time) error {
-	if err := l.Validate(); err != nil {
-		return err
-	}
-	if l.Domains == nil {
-		l.Domains = []string{}
-	}
-	var from *time.Time
-	if l.WarmUp.First > 0 {
-		from = &l.WarmUp.From
-	}
-	_, err := db.pool.Exec(ctx, `
-		INSERT INTO send_limit (kind, name, domains, per_second, connections, warm_up_from, warm_up_first, warm_up_growth)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (kind, name) DO UPDATE SET domains = $3, per_second = $4, connections = $5,
-			warm_up_from = $6, warm_up_first = $7, warm_up_growth = $8`,
-		l.Kind, l.Name, l.Domains, l.PerSecond, l.Connections, from, l.WarmUp.First, l.WarmUp.Growth)
-	if err != nil {
-		return fmt.Errorf("keep the limit of %s: %w", l.Name, err)
-	}
-	return db.audit(ctx, actor, "limit set", fmt.Sprintf("%s %s", l.Kind, l.Name), now)
+	return db.Together(ctx, func(db *DB) error {
+		if err := l.Validate(); err != nil {
+			return err
+		}
+		if l.Domains == nil {
+			l.Domains = []string{}
+		}
+		var from *time.Time
+		if l.WarmUp.First > 0 {
+			from = &l.WarmUp.From
+		}
+		_, err := db.pool.Exec(ctx, `
+			INSERT INTO send_limit (kind, name, domains, per_second, connections, warm_up_from, warm_up_first, warm_up_growth)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (kind, name) DO UPDATE SET domains = $3, per_second = $4, connections = $5,
+				warm_up_from = $6, warm_up_first = $7, warm_up_growth = $8`,
+			l.Kind, l.Name, l.Domains, l.PerSecond, l.Connections, from, l.WarmUp.First, l.WarmUp.Growth)
+		if err != nil {
+			return fmt.Errorf("keep the limit of %s: %w", l.Name, err)
+		}
+		return db.audit(ctx, actor, "limit set", fmt.Sprintf("%s %s", l.Kind, l.Name), now)
+	})
 }
 
 // RemoveLimit removes a limit, or says that there is none.
 func (db *DB) RemoveLimit(ctx context.Context, kind campaign.LimitKind, name, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `DELETE FROM send_limit WHERE kind = $1 AND name = $2`, kind, name)
-	if err != nil {
-		return fmt.Errorf("remove the limit of %s: %w", name, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("there is no limit of the %s %q; jatak limit list shows those there are", kind, name)
-	}
-	return db.audit(ctx, actor, "limit remove", fmt.Sprintf("%s %s", kind, name), now)
+	return db.Together(ctx, func(db *DB) error {
+		tag, err := db.pool.Exec(ctx, `DELETE FROM send_limit WHERE kind = $1 AND name = $2`, kind, name)
+		if err != nil {
+			return fmt.Errorf("remove the limit of %s: %w", name, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("there is no limit of the %s %q; jatak limit list shows those there are", kind, name)
+		}
+		return db.audit(ctx, actor, "limit remove", fmt.Sprintf("%s %s", kind, name), now)
+	})
 }
 
 // Limits returns the bounds on sending as they are now, and which campaigns are

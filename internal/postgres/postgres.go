@@ -29,8 +29,17 @@ var migrations embed.FS
 
 // DB is the database.
 type DB struct {
-	pool    *pgxpool.Pool
+	pool    conn
+	whole   *pgxpool.Pool // nil within Together
 	optOuts optOuts
+}
+
+// conn is the pool, or the transaction of Together.
+type conn interface {
+	asker
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
 // oldestServer is the first PostgreSQL that we are tested on.
@@ -56,7 +65,7 @@ func Open(ctx context.Context, databaseURL string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", Redact(databaseURL), err)
 	}
-	db := &DB{pool: pool}
+	db := &DB{pool: pool, whole: pool}
 	if err := db.check(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("database %s: %w", Redact(databaseURL), err)
@@ -109,7 +118,7 @@ func Redact(databaseURL string) string {
 func (db *DB) Close() {
 	closed := make(chan struct{})
 	go func() {
-		db.pool.Close()
+		db.whole.Close()
 		close(closed)
 	}()
 	select {
@@ -138,7 +147,7 @@ func (db *DB) Migrate(ctx context.Context) ([]Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := stdlib.OpenDBFromPool(db.pool)
+	conn := stdlib.OpenDBFromPool(db.whole)
 	defer func() { _ = conn.Close() }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithSessionLocker(locker))
 	if err != nil {
@@ -159,7 +168,20 @@ func (db *DB) Migrate(ctx context.Context) ([]Migration, error) {
 // inTwoBatches runs a transaction in two round trips: what first asks, and then
 // what then queues, which may rest on the answers.
 func (db *DB) inTwoBatches(ctx context.Context, first *pgx.Batch, then func(*pgx.Batch) error) error {
-	conn, err := db.pool.Acquire(ctx)
+	if db.whole == nil {
+		return db.inTx(ctx, func(tx pgx.Tx) error {
+			second := &pgx.Batch{}
+			err := tx.SendBatch(ctx, first).Close()
+			if err == nil {
+				err = then(second)
+			}
+			if err == nil {
+				err = tx.SendBatch(ctx, second).Close()
+			}
+			return err
+		})
+	}
+	conn, err := db.whole.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,6 +208,12 @@ func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, f)
 }
 
+// Together does in one transaction what f does with the database that it is given: a
+// change and the line of the audit log that tells of it are kept both, or neither.
+func (db *DB) Together(ctx context.Context, f func(*DB) error) error {
+	return db.inTx(ctx, func(tx pgx.Tx) error { return f(&DB{pool: tx}) })
+}
+
 // Analyze gives the planner statistics, as autovacuum does after a while.
 func (db *DB) Analyze(ctx context.Context) error {
 	_, err := db.pool.Exec(ctx, `ANALYZE`)
@@ -193,4 +221,4 @@ func (db *DB) Analyze(ctx context.Context) error {
 }
 
 // Ping returns an error when the database does not answer.
-func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+func (db *DB) Ping(ctx context.Context) error { return db.whole.Ping(ctx) }

@@ -37,13 +37,15 @@ const relayTestLife = 2 * time.Minute
 // AskRelayTest asks that a worker tries a relay; one that is asked for already
 // is not asked for twice.
 func (db *DB) AskRelayTest(ctx context.Context, relay, actor string, now time.Time) error {
-	_, err := db.pool.Exec(ctx, `
-		INSERT INTO relay_test (relay, actor, asked_at) SELECT $1, $2, $3
-		WHERE NOT EXISTS (SELECT FROM relay_test WHERE relay = $1 AND done_at IS NULL AND asked_at > $4)`, relay, actor, now, now.Add(-relayTestLife))
-	if err != nil {
-		return fmt.Errorf("ask for a test: %w", err)
-	}
-	return db.audit(ctx, actor, "relay test", relay, now)
+	return db.Together(ctx, func(db *DB) error {
+		_, err := db.pool.Exec(ctx, `
+			INSERT INTO relay_test (relay, actor, asked_at) SELECT $1, $2, $3
+			WHERE NOT EXISTS (SELECT FROM relay_test WHERE relay = $1 AND done_at IS NULL AND asked_at > $4)`, relay, actor, now, now.Add(-relayTestLife))
+		if err != nil {
+			return fmt.Errorf("ask for a test: %w", err)
+		}
+		return db.audit(ctx, actor, "relay test", relay, now)
+	})
 }
 
 // TakeRelayTest gives a worker one of the tests that are asked for of its

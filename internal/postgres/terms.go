@@ -35,46 +35,52 @@ func termTable(v contact.Vocabulary) string { return pgx.Identifier{string(v)}.S
 // CreateTerm adds a term. A legal basis counts as a built-in one other than
 // withdrawn.
 func (db *DB) CreateTerm(ctx context.Context, v contact.Vocabulary, t contact.Term, actor string, now time.Time) (err error) {
-	if v == contact.LegalBases {
-		if !t.CountsAs.Granted() {
-			return fmt.Errorf("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
+	return db.Together(ctx, func(db *DB) error {
+		if v == contact.LegalBases {
+			if !t.CountsAs.Granted() {
+				return fmt.Errorf("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
+			}
+			_, err = db.pool.Exec(ctx, `INSERT INTO legal_basis (key, counts_as, names, created_at) VALUES ($1, $2, $3, $4)`, t.Key, t.CountsAs, t.Names, now)
+		} else {
+			_, err = db.pool.Exec(ctx, `INSERT INTO purpose (key, names, created_at) VALUES ($1, $2, $3)`, t.Key, t.Names, now)
 		}
-		_, err = db.pool.Exec(ctx, `INSERT INTO legal_basis (key, counts_as, names, created_at) VALUES ($1, $2, $3, $4)`, t.Key, t.CountsAs, t.Names, now)
-	} else {
-		_, err = db.pool.Exec(ctx, `INSERT INTO purpose (key, names, created_at) VALUES ($1, $2, $3)`, t.Key, t.Names, now)
-	}
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
-		return fmt.Errorf("there is a %s %q already", v, t.Key)
-	}
-	if err != nil {
-		return fmt.Errorf("create %s: %w", v, err)
-	}
-	return db.audit(ctx, actor, "term create", fmt.Sprintf("%s %s %s", v, t.Key, t.CountsAs), now)
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
+			return fmt.Errorf("there is a %s %q already", v, t.Key)
+		}
+		if err != nil {
+			return fmt.Errorf("create %s: %w", v, err)
+		}
+		return db.audit(ctx, actor, "term create", fmt.Sprintf("%s %s %s", v, t.Key, t.CountsAs), now)
+	})
 }
 
 // RenameTerm gives a term other names; languages that are not named stay.
 func (db *DB) RenameTerm(ctx context.Context, v contact.Vocabulary, key string, names map[string]string, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET names = names || $2 WHERE key = $1`, key, names)
-	if err != nil {
-		return fmt.Errorf("rename %s: %w", v, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("there is no %s %q", v, key)
-	}
-	return db.audit(ctx, actor, "term rename", fmt.Sprintf("%s %s", v, key), now)
+	return db.Together(ctx, func(db *DB) error {
+		tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET names = names || $2 WHERE key = $1`, key, names)
+		if err != nil {
+			return fmt.Errorf("rename %s: %w", v, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("there is no %s %q", v, key)
+		}
+		return db.audit(ctx, actor, "term rename", fmt.Sprintf("%s %s", v, key), now)
+	})
 }
 
 // RetireTerm takes a term out of use; what rests on it stays.
 func (db *DB) RetireTerm(ctx context.Context, v contact.Vocabulary, key, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL AND NOT built_in`, key, now)
-	if err != nil {
-		return fmt.Errorf("retire %s: %w", v, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("there is no %s %q of your own in use", v, key)
-	}
-	return db.audit(ctx, actor, "term retire", fmt.Sprintf("%s %s", v, key), now)
+	return db.Together(ctx, func(db *DB) error {
+		tag, err := db.pool.Exec(ctx, `UPDATE `+termTable(v)+` SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL AND NOT built_in`, key, now)
+		if err != nil {
+			return fmt.Errorf("retire %s: %w", v, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("there is no %s %q of your own in use", v, key)
+		}
+		return db.audit(ctx, actor, "term retire", fmt.Sprintf("%s %s", v, key), now)
+	})
 }
 
 // knownTerm returns an error for a term that is not there or out of use.

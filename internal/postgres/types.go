@@ -68,43 +68,47 @@ func (db *DB) TypeNames(ctx context.Context) ([]contact.NewType, error) {
 
 // CreateType makes a subscription type, last in order.
 func (db *DB) CreateType(ctx context.Context, t contact.NewType, actor string, now time.Time) error {
-	err := db.inTx(ctx, func(tx pgx.Tx) error {
-		var id int64
-		err := tx.QueryRow(ctx, `
-			INSERT INTO subscription_type (key, position, created_at)
-			SELECT $1, coalesce(max(position) + 1, 0), $2 FROM subscription_type RETURNING id`, t.Key, now).Scan(&id)
-		if err != nil {
-			return err
+	return db.Together(ctx, func(db *DB) error {
+		err := db.inTx(ctx, func(tx pgx.Tx) error {
+			var id int64
+			err := tx.QueryRow(ctx, `
+				INSERT INTO subscription_type (key, position, created_at)
+				SELECT $1, coalesce(max(position) + 1, 0), $2 FROM subscription_type RETURNING id`, t.Key, now).Scan(&id)
+			if err != nil {
+				return err
+			}
+			return nameType(ctx, tx, id, t.Names)
+		})
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
+			return fmt.Errorf("there is a subscription type %q already", t.Key)
 		}
-		return nameType(ctx, tx, id, t.Names)
+		if err != nil {
+			return fmt.Errorf("create subscription type: %w", err)
+		}
+		return db.audit(ctx, actor, "type create", t.Key, now)
 	})
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
-		return fmt.Errorf("there is a subscription type %q already", t.Key)
-	}
-	if err != nil {
-		return fmt.Errorf("create subscription type: %w", err)
-	}
-	return db.audit(ctx, actor, "type create", t.Key, now)
 }
 
 // RenameType gives a type other names; languages that are not named stay.
 func (db *DB) RenameType(ctx context.Context, t contact.NewType, actor string, now time.Time) error {
-	err := db.inTx(ctx, func(tx pgx.Tx) error {
-		var id int64
-		err := tx.QueryRow(ctx, `SELECT id FROM subscription_type WHERE key = $1 FOR UPDATE`, t.Key).Scan(&id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("there is no subscription type %q", t.Key)
-		}
+	return db.Together(ctx, func(db *DB) error {
+		err := db.inTx(ctx, func(tx pgx.Tx) error {
+			var id int64
+			err := tx.QueryRow(ctx, `SELECT id FROM subscription_type WHERE key = $1 FOR UPDATE`, t.Key).Scan(&id)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("there is no subscription type %q", t.Key)
+			}
+			if err != nil {
+				return err
+			}
+			return nameType(ctx, tx, id, t.Names)
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("rename subscription type: %w", err)
 		}
-		return nameType(ctx, tx, id, t.Names)
+		return db.audit(ctx, actor, "type rename", t.Key, now)
 	})
-	if err != nil {
-		return fmt.Errorf("rename subscription type: %w", err)
-	}
-	return db.audit(ctx, actor, "type rename", t.Key, now)
 }
 
 func nameType(ctx context.Context, tx pgx.Tx, id int64, names map[string]string) error {
@@ -122,45 +126,49 @@ func nameType(ctx context.Context, tx pgx.Tx, id int64, names map[string]string)
 // RetireType takes a type out of use: nobody is shown it, no new campaign can
 // have it, and what people said about it is kept.
 func (db *DB) RetireType(ctx context.Context, key, actor string, now time.Time) error {
-	tag, err := db.pool.Exec(ctx, `UPDATE subscription_type SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL`, key, now)
-	if err != nil {
-		return fmt.Errorf("retire subscription type: %w", err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("there is no subscription type %q in use", key)
-	}
-	return db.audit(ctx, actor, "type retire", key, now)
+	return db.Together(ctx, func(db *DB) error {
+		tag, err := db.pool.Exec(ctx, `UPDATE subscription_type SET retired_at = $2 WHERE key = $1 AND retired_at IS NULL`, key, now)
+		if err != nil {
+			return fmt.Errorf("retire subscription type: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("there is no subscription type %q in use", key)
+		}
+		return db.audit(ctx, actor, "type retire", key, now)
+	})
 }
 
 // MoveType shows a type one place earlier or later to those who choose.
 func (db *DB) MoveType(ctx context.Context, key string, later bool, actor string, now time.Time) error {
-	err := db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT key FROM subscription_type WHERE retired_at IS NULL ORDER BY position, id FOR UPDATE`)
-		if err != nil {
+	return db.Together(ctx, func(db *DB) error {
+		err := db.inTx(ctx, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `SELECT key FROM subscription_type WHERE retired_at IS NULL ORDER BY position, id FOR UPDATE`)
+			if err != nil {
+				return err
+			}
+			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			from := slices.Index(keys, key)
+			if from < 0 {
+				return fmt.Errorf("there is no subscription type %q in use", key)
+			}
+			to := from - 1
+			if later {
+				to = from + 1
+			}
+			if to < 0 || to >= len(keys) {
+				return nil
+			}
+			keys[from], keys[to] = keys[to], keys[from]
+			_, err = tx.Exec(ctx, `
+				UPDATE subscription_type t SET position = o.n FROM unnest($1::text[]) WITH ORDINALITY AS o(key, n) WHERE t.key = o.key`, keys)
 			return err
-		}
-		keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("move subscription type: %w", err)
 		}
-		from := slices.Index(keys, key)
-		if from < 0 {
-			return fmt.Errorf("there is no subscription type %q in use", key)
-		}
-		to := from - 1
-		if later {
-			to = from + 1
-		}
-		if to < 0 || to >= len(keys) {
-			return nil
-		}
-		keys[from], keys[to] = keys[to], keys[from]
-		_, err = tx.Exec(ctx, `
-			UPDATE subscription_type t SET position = o.n FROM unnest($1::text[]) WITH ORDINALITY AS o(key, n) WHERE t.key = o.key`, keys)
-		return err
+		return db.audit(ctx, actor, "type move", key, now)
 	})
-	if err != nil {
-		return fmt.Errorf("move subscription type: %w", err)
-	}
-	return db.audit(ctx, actor, "type move", key, now)
 }

@@ -14,7 +14,7 @@ func Actions() []string {
 		"campaign schedule", "campaign unschedule", "campaign launch", "campaign override", "campaign pause", "campaign resume", "campaign cancel",
 		"campaign resend", "campaign pace", "campaign priority", "campaign speed", "campaign export",
 		"template create", "template copy", "template save", "template restore", "template test", "template link", "template upgrade", "template delete",
-		ContactView, ContactExport, "contact erase", "contact complaint", "contact emarketing", "contact type", "contact import", "consent change", "preference set",
+		ContactView, ContactExport, "contact erase", "contact complaint", "contact emarketing", "contact type", "contact import", "consent change", "consent rebuild", "preference set",
 		"audience save", "audience delete", "import", "import check", "import cancel",
 		"settings set", "wording set", "term create", "term rename", "term retire", "type create", "type rename", "type retire", "type move", "brand",
 		"user invite", "user uninvite", "user enter", "user password", "user role", "user disable", "user enable", "user sessions",
