@@ -118,7 +118,7 @@ type Worker struct {
 	judging  chan struct{} // a breaker has something that cannot wait
 	// closing are the visits whose mails are still to be recorded, beside what
 	// runs along.
-	closing, beside sync.WaitGroup
+	closing, beside errands
 	stopping        chan struct{}
 }
 
@@ -200,7 +200,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	mux.HandleFunc(queue.SendTask, w.send)       // rung by planning and by the sweep; a repeat finds what is still due
 	if err := server.Start(mux); err != nil {
 		endLease()
-		w.beside.Wait()
+		w.beside.wait()
 		w.recorder.close()
 		running.Wait()
 		return fmt.Errorf("start on the queue: %w", err)
@@ -228,10 +228,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.recorder.close()
 	running.Wait()
 	if err == nil { // nothing is on its way any more
-		answered = within(ending, w.closing.Wait) && answered
+		answered = within(ending, w.closing.wait) && answered
 	}
 	endLease()
-	if answered = within(ending, w.beside.Wait) && answered; !answered {
+	if answered = within(ending, w.beside.wait) && answered; !answered {
 		w.Log.Warn("PostgreSQL or Redis did not answer within the grace period; the sweep of another worker sees to what waited for it")
 	}
 	if err := w.Store.StopWorker(ending, w.id.Load()); err != nil {
@@ -244,6 +244,32 @@ func (w *Worker) Run(ctx context.Context) error {
 // lastWord is the part of its grace that a worker keeps for the last outcomes, and
 // for giving its lease back.
 func (w *Worker) lastWord() time.Duration { return min(w.Grace/4, 5*time.Second) }
+
+// errands are done beside the tasks of the queue, until they are waited for. Then no
+// more are begun: a task that a frozen server holds, and the grace has left behind,
+// may still ask for one.
+type errands struct {
+	running sync.WaitGroup
+	mu      sync.Mutex
+	ended   bool
+}
+
+// Go begins one. After the end it does not: the sweep of another worker sees to it.
+func (e *errands) Go(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ended {
+		e.running.Go(f)
+	}
+}
+
+// wait lets none begin any more, and returns when all have ended.
+func (e *errands) wait() {
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
+	e.running.Wait()
+}
 
 // within waits for f until the context ends, and reports whether f has ended: what
 // hangs on a server that is frozen is left behind.

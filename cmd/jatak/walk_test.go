@@ -119,7 +119,7 @@ func walkToTheReport(t *testing.T, lang string) {
 	w.press(w.say("console.check.button", w.words.CountText(lang, "console.people", 4), w.words.LanguageName(lang, lang)))
 
 	// It is sent while one looks, and told of without a click.
-	w.sees(w.say("state.finished"))
+	w.is(campaign.StateFinished)
 	w.look("live")
 	w.press(w.say("console.tab.report"))
 	w.sees(w.say("console.balanced", "4"))
@@ -157,7 +157,7 @@ func TestFaultTheConsoleTellsTheTruth(t *testing.T) {
 	id := i.launch()
 	w.press(w.say("console.campaigns"))
 	w.press("c")
-	w.sees(w.say("state.sending"))
+	w.is(campaign.StateSending)
 	noWorker := w.say("console.hint.no_worker")
 	w.truth(i, id)
 
@@ -169,7 +169,7 @@ func TestFaultTheConsoleTellsTheTruth(t *testing.T) {
 	d.kill()
 	d.start()
 	i.run("campaign", "pause", fmt.Sprint(id))
-	w.sees(w.say("state.paused"))
+	w.is(campaign.StatePaused)
 	i.run("campaign", "resume", fmt.Sprint(id))
 	w.sees(noWorker)
 	w.truth(i, id)
@@ -180,7 +180,7 @@ func TestFaultTheConsoleTellsTheTruth(t *testing.T) {
 
 	relay.let()
 	next := i.worker()
-	w.sees(w.say("state.finished"))
+	w.is(campaign.StateFinished)
 	w.truth(i, id)
 	w.press(w.say("console.tab.report"))
 	w.sees(w.say("console.balanced", fmt.Sprint(contacts)))

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/jatak-mail/jatak/internal/browsertest"
+	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/templates"
 )
 
@@ -167,6 +168,13 @@ func (w *walker) until(what, condition string) {
 func (w *walker) sees(text string) {
 	w.t.Helper()
 	w.until(fmt.Sprintf("%q", text), fmt.Sprintf(`document.body.innerText.replace(/\s+/g, " ").includes(%q)`, strings.Join(strings.Fields(text), " ")))
+}
+
+// is waits until the page of a campaign names its state: the word alone may be part
+// of another one.
+func (w *walker) is(state campaign.State) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("state %s", state), fmt.Sprintf(`document.querySelector("h1 ~ p .badge")?.textContent.trim() === %q`, w.say("state."+string(state))))
 }
 
 // fill types into the field of a label.
