@@ -45,9 +45,10 @@ func (r *recorder) close() { close(r.closing) }
 const (
 	// mostOutcomes bounds one statement.
 	mostOutcomes = 2000
-	// company is how long an outcome waits for others: a commit costs PostgreSQL
-	// about as much as twenty rows do.
-	company = 2 * time.Millisecond
+	// enoughOutcomes are not held up any more, nor is any for longer than company: a
+	// commit costs PostgreSQL about as much as twenty rows do.
+	enoughOutcomes = 48
+	company        = 16 * time.Millisecond
 )
 
 // run keeps what arrives until it is closed. When the context ends before, what is
@@ -61,7 +62,7 @@ func (r *recorder) run(ctx context.Context) {
 		select {
 		case first := <-r.arrived:
 			outcomes, kept = append(outcomes, first.outcome), append(kept, first.kept)
-			time.Sleep(company)
+			r.awaitOthers()
 		case <-r.closing:
 		}
 	gather:
@@ -79,6 +80,23 @@ func (r *recorder) run(ctx context.Context) {
 		r.keep(ctx, outcomes)
 		for _, k := range kept {
 			k()
+		}
+	}
+}
+
+// awaitOthers waits until there are enough outcomes for a commit, or the first has
+// waited long enough. It looks now and then: to be woken for each would cost more.
+func (r *recorder) awaitOthers() {
+	look := time.NewTicker(company / 8)
+	defer look.Stop()
+	for range 8 {
+		select {
+		case <-look.C:
+		case <-r.closing:
+			return
+		}
+		if len(r.arrived) >= enoughOutcomes {
+			return
 		}
 	}
 }
