@@ -206,6 +206,9 @@ func appendXtext(dst, text []byte) []byte {
 // errLost says that the connection broke before the mail was handed over.
 var errLost = errors.New("the connection was lost")
 
+// errNotReset says that a mail has not begun, as the relay holds on to the one before.
+var errNotReset = fmt.Errorf("%w: the relay refuses RSET", errLost)
+
 // open begins a transaction. It returns the outcome when the relay refuses
 // the envelope, and nil when it waits for the message. An error means that the
 // connection is lost and the mail was not handed over. With announced the
@@ -219,8 +222,12 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 	}
 	if c.reset && !announced {
 		c.reset = false
-		if _, err := c.command("RSET\r\n"); err != nil {
+		r, err := c.command("RSET\r\n")
+		if err != nil {
 			return nil, err
+		}
+		if r.code/100 != 2 { // RFC 5321 section 4.1.1.5 knows no refusal: the next mail would meet the last one's envelope
+			return nil, fmt.Errorf("%w: %d %s", errNotReset, r.code, r.text)
 		}
 	}
 	if c.pipelines {

@@ -412,6 +412,33 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A relay that refuses RSET keeps the last envelope: the mails behind it go over
+// another connection.
+func TestRefusedResetCostsNoOtherMail(t *testing.T) {
+	t.Parallel()
+	for name, extensions := range map[string][]string{"pipelining": nil, "without pipelining": {"8BITMIME"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong := func(address string) bool { return strings.Contains(address, "3") }
+			sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+				switch {
+				case at == "RSET":
+					return &mailertest.Do{Reply: "503 5.5.1 not now"}
+				case at == "RCPT" && wrong(to):
+					return &mailertest.Do{Reply: "550 5.1.1 nobody of that name"}
+				}
+				return nil
+			}, extensions...)
+			outcomes := newSender(t, sink.URL("max_conns=2")).send(addresses(60)...)
+			for address, o := range outcomes {
+				if wrong(address) != (o.Kind == Refused && o.Code == 550) || !wrong(address) && o.Kind != Accepted {
+					t.Errorf("%s: %+v", address, o)
+				}
+			}
+		})
+	}
+}
+
 func TestRelayThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	wait := make(chan struct{})

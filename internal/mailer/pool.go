@@ -618,7 +618,8 @@ const mostAttempts = 3
 // handed over: nothing has left, and another connection may have it, of another
 // relay if there is one.
 func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
-	if c.carried && !c.answered && m.stale < p.Window() {
+	unasked := c.carried && !c.answered || errors.Is(cause, errNotReset)
+	if unasked && m.stale < p.Window() {
 		m.stale++ // the relay was restarted, say: that is no fault of this mail
 	} else {
 		m.attempts++

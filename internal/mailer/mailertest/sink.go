@@ -36,7 +36,7 @@ type Do struct {
 	Wait <-chan struct{}
 }
 
-// Script decides what happens: at is CONNECT, AUTH (to is the mechanism), MAIL, RCPT, DATA or DOT, and to the
+// Script decides what happens: at is CONNECT, AUTH (to is the mechanism), MAIL, RCPT, DATA, DOT or RSET, and to the
 // recipient, or at MAIL the sender. nil goes the usual way.
 type Script func(at, to string) *Do
 
@@ -316,8 +316,10 @@ func (s *Sink) converse(conn net.Conn) {
 			}
 			inMail, inRcpt = false, false
 		case "RSET":
-			inMail, inRcpt = false, false
-			say("250 2.0.0 OK")
+			var went bool
+			if went, alive = answer("RSET", "", "250 2.0.0 OK"); went {
+				inMail, inRcpt = false, false
+			}
 		case "NOOP":
 			say("250 2.0.0 OK")
 		case "QUIT":
