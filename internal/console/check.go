@@ -187,6 +187,8 @@ type checkPage struct {
 	SavedAt   time.Time
 	Version   int64
 	Review    []line // what is wrong with it, and what is better mended
+	MendAll   bool   // more than one of them can be mended by a click
+	Other     bool   // there is more than one language
 	Fit       bool   // nothing keeps it from being launched
 	Ready     bool
 	Progress  int64
@@ -419,6 +421,13 @@ func (s *site) fillReview(r *http.Request, p *checkPage, c campaign.Campaign) er
 		return err
 	}
 	p.Steps, p.SavedAt, p.Version = stepLinks(d, stepCheck), d.ChangedAt, d.Version
+	mends := 0
+	for _, l := range p.Review {
+		if l.Mend != "" {
+			mends++
+		}
+	}
+	p.MendAll, p.Other = mends > 1, len(c.Content.Variants) > 1
 	return nil
 }
 

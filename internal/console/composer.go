@@ -230,7 +230,7 @@ type composerPage struct {
 	Markdown, Other bool // Other: there is more than one language
 	Findings        []line
 	Looking         bool // on a small screen the preview is shown first
-	MendAll         bool // more than one of them keeps it from being launched and can be mended by a click
+	MendAll         bool // more than one, in any language, can be mended by a click
 	Blank           bool // nothing is written yet
 
 	Filter   filterView
@@ -404,7 +404,6 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 		}
 		p.Tabs = append(p.Tabs, languageTab{code, name, code == p.Language, code == p.Content.DefaultLanguage})
 	}
-	p.Other = len(p.Tabs) > 1
 	for _, l := range s.languageChoices("") {
 		if _, has := p.Content.Variants[l.Value]; !has {
 			p.Languages = append(p.Languages, l)
@@ -424,6 +423,7 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 // fillFindings says what is to be mended in the language that is written.
 func (s *site) fillFindings(r *http.Request, p *composerPage) {
 	v := p.Content.Variants[p.Language]
+	p.Other = len(p.Content.Variants) > 1
 	p.Blank = strings.TrimSpace(v.Subject+v.Markdown+v.Text) == "" && strings.TrimSpace(strings.ReplaceAll(v.HTML, strings.TrimSpace(emptyHTML), "")) == ""
 	if p.Blank {
 		return
@@ -433,14 +433,12 @@ func (s *site) fillFindings(r *http.Request, p *composerPage) {
 			p.Findings = append(p.Findings, line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...)})
 		}
 	}
-	mends := 0
-	for _, l := range s.findingLines(r, p.Content, p.Language) {
-		if l.Level == string(campaign.LevelError) && l.Mend != "" {
-			mends++
-		}
-		p.Findings = append(p.Findings, l)
+	p.Findings = append(p.Findings, s.findingLines(r, p.Content, p.Language)...)
+	all, here := 0, mendable(p.Content, p.Language)
+	for _, lang := range p.Content.Languages() {
+		all += mendable(p.Content, lang)
 	}
-	p.MendAll = mends > 1
+	p.MendAll = here > 0 && all > 1
 }
 
 // isMarkdown reports whether a variant is written in Markdown. A new one is: it

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -708,6 +709,60 @@ func TestABrokenMailShowsWhereItIsBroken(t *testing.T) {
 	empty := strings.TrimSuffix(b.goes("/campaigns", url.Values{"from": {"blank"}, "name": {"June"}}, "/campaigns/"), "/edit") + "/edit/content"
 	if page := b.do("GET", empty, nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.composer.findings.blank")) || strings.Contains(page, o.words.Text("en", "console.composer.findings.none")) {
 		t.Errorf("an empty mail says %s", page)
+	}
+}
+
+// One press mends all that a click can, what is only better mended too, in every
+// language, from the check and from the composer.
+func TestOnePressMendsAll(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	variant := func(word string) campaign.Variant {
+		return campaign.Variant{Subject: "Hi *|FNAME|*", HTML: "<html><body><p>Hi *|FNAME|* {{ contact.firstname }}</p>\n<img src=\"https://shop.example/a.png\">\n" +
+			"<a href=\"https://shop.example/unsubscribe\">" + word + "</a></body></html>", Text: "*|UNSUB|*"}
+	}
+	for _, from := range []string{"check", "content"} {
+		written := campaign.Content{Name: "June", Class: "marketing", FromName: "N", FromAddress: "news@jatak.example", PostalAddress: "Pakhuskaj 7", DefaultLanguage: "en",
+			Variants: map[string]campaign.Variant{"en": variant("Unsubscribe"), "da": variant("Afmeld")}}
+		id, err := o.db.CreateDraft(t.Context(), written, "test", noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := fmt.Sprintf("/campaigns/%d", id)
+		content, checks := at+"/edit/content", func() string { return b.checked(id).Body.String() }
+		page := checks()
+		for _, page := range []string{page, b.do("GET", content, nil).Body.String(), b.do("GET", at+"/findings?lang=da", nil).Body.String()} {
+			if !strings.Contains(page, `value="mend:all"`) || !strings.Contains(page, o.words.Text("en", "console.composer.mend.all.languages")) {
+				t.Errorf("no mend of all is offered: %s", page)
+			}
+		}
+		m := regexp.MustCompile(`name="version" value="(\d+)"`).FindStringSubmatch(page)
+		if from == "check" {
+			b.goes(content, url.Values{"version": {m[1]}, "back": {"check"}, "do": {"mend:all"}}, at+"/check?done=mended")
+		} else {
+			b.goes(content, b.form(content, url.Values{"language": {"da"}, "subject": {"Hej *|FNAME|*"}, "do": {"mend:all"}}), content+"?done=mended&lang=da")
+		}
+		d, err := o.db.Draft(t.Context(), campaign.DraftRef{ID: int64(id)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lang, v := range d.Content.Variants {
+			if all := v.Subject + v.HTML + v.Text; strings.Contains(all, "*|") || strings.Contains(all, "firstname") || strings.Contains(all, "shop.example/unsub") || !strings.Contains(all, "{{ sender.address }}") {
+				t.Errorf("from the %s page, %s becomes %+v", from, lang, v)
+			}
+		}
+		if from == "content" && d.Content.Variants["da"].Subject != "Hej {{ contact.first_name }}" {
+			t.Errorf("what was written beside the press is %q", d.Content.Variants["da"].Subject)
+		}
+		// What only a person can mend stays, and can be launched.
+		page = checks()
+		if strings.Contains(page, `value="mend:`) || !strings.Contains(page, html.EscapeString(o.words.Text("en", "console.finding."+campaign.CodeNoAlt))) || seen(b.checked(id)) == "" {
+			t.Errorf("mended the check says %s", page)
+		}
+		if w := b.do("POST", content, b.form(content, url.Values{"language": {"en"}, "do": {"mend:all"}})); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("mending all of nothing answers %d", w.Code)
+		}
 	}
 }
 

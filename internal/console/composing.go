@@ -191,6 +191,9 @@ func (s *site) after(d campaign.Draft, step, lang string, form url.Values) strin
 		return stepPath(d.DraftRef, stepCheck) + "?done=mended"
 	}
 	query := url.Values{"done": {"saved"}}
+	if strings.HasPrefix(form.Get("do"), "mend:") {
+		query.Set("done", "mended")
+	}
 	if step == stepContent {
 		query.Set("lang", lang)
 		for _, kept := range []string{"as", "dark", "width"} {
@@ -357,32 +360,45 @@ const emptyHTML = `<!DOCTYPE html>
 `
 
 // mend applies the one-click mend of a finding, which is named by its part, line,
-// column and code; or all that keep the mail from being launched.
+// column and code; or all that there are, in every language.
 func mend(c *campaign.Content, lang, finding string) (problem string) {
+	if finding == "all" {
+		return mendAll(c)
+	}
 	parts := strings.Split(finding, ":")
-	all := finding == "all"
-	if len(parts) != 4 && !all {
-		return "console.composer.mended"
-	}
-	wanted := func(f campaign.Finding) bool {
-		if all {
-			return f.Level == campaign.LevelError
-		}
+	if len(parts) != 4 || !mendFirst(c, lang, func(f campaign.Finding) bool {
 		return f.Part == parts[0] && strconv.Itoa(f.Line) == parts[1] && strconv.Itoa(f.Column) == parts[2] && f.Code == parts[3]
-	}
-	if !mendFirst(c, lang, wanted) {
+	}) {
 		return "console.composer.mended"
-	}
-	for range mostMends {
-		if !all || !mendFirst(c, lang, wanted) {
-			break
-		}
 	}
 	return ""
 }
 
-// mostMends is how many findings one click mends.
+// mostMends bounds how many findings one click mends: each is looked for anew.
 const mostMends = 200
+
+func mendAll(c *campaign.Content) (problem string) {
+	left := mostMends
+	for _, lang := range c.Languages() {
+		for left > 0 && mendFirst(c, lang, func(campaign.Finding) bool { return true }) {
+			left--
+		}
+	}
+	if left == mostMends {
+		return "console.composer.mended"
+	}
+	return ""
+}
+
+// mendable counts the findings of one language that a click mends.
+func mendable(c campaign.Content, lang string) (n int) {
+	for _, f := range campaign.Findings(c, lang) {
+		if f.Mend != campaign.MendNone {
+			n++
+		}
+	}
+	return n
+}
 
 // mendFirst mends the first of the findings that are wanted and can be.
 func mendFirst(c *campaign.Content, lang string, wanted func(campaign.Finding) bool) bool {
