@@ -434,7 +434,7 @@ func (s *site) fillFindings(r *http.Request, p *composerPage) {
 		}
 	}
 	mends := 0
-	for _, l := range s.findingLines(r, p.Content, p.Language) {
+	for _, l := range s.findingLines(r, p.Content, p.Language, s.keptLinks(r, p.Ref)) {
 		if l.Level == string(campaign.LevelError) && l.Mend != "" {
 			mends++
 		}
@@ -458,8 +458,9 @@ func (s *site) review(r *http.Request, ref campaign.DraftRef, c campaign.Content
 		}
 		lines = append(lines, l)
 	}
+	kept := s.keptLinks(r, ref)
 	for _, lang := range c.Languages() {
-		for _, l := range s.findingLines(r, c, lang) {
+		for _, l := range s.findingLines(r, c, lang, kept) {
 			if l.Level == string(campaign.LevelNote) {
 				continue
 			}
@@ -492,9 +493,22 @@ func (s *site) review(r *http.Request, ref campaign.DraftRef, c campaign.Content
 	return lines, fit
 }
 
-// findingLines says in words what was found in one language.
-func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (lines []line) {
+// keptLinks are those of a draft. Who cannot be told of them is asked once more.
+func (s *site) keptLinks(r *http.Request, ref campaign.DraftRef) campaign.KeptLinks {
+	kept, err := s.Store.KeptLinks(r.Context())
+	if err != nil {
+		s.Log.Error("the links that are kept could not be read", "error", err)
+	}
+	return kept.Of(ref)
+}
+
+// findingLines says in words what was found in one language. Of links that are
+// kept nobody is told.
+func (s *site) findingLines(r *http.Request, c campaign.Content, lang string, kept campaign.KeptLinks) (lines []line) {
 	for _, f := range campaign.Findings(c, lang) {
+		if _, decided := kept.Find(lang, f); decided {
+			continue
+		}
 		key := "console.finding." + f.Code
 		if f.Detail != "" {
 			key += "." + f.Detail
