@@ -1275,7 +1275,7 @@ func TestSettingsInABrowser(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(`[hx-get] table`)))
 	b.says("2 mails that are still to be sent would be held back.")
 	// A test that a worker has done shows without a reload.
-	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy`)))
+	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy[role=status]`)))
 	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, time.Now())
 	if err != nil || !ok {
 		t.Fatalf("no test to take: %v", err)
