@@ -28,6 +28,8 @@ const (
 	// Custom links lead to a real page or address of the tenant's: they are
 	// reported, and rewritten only with Options.Custom.
 	Custom Kind = "custom"
+	// Kept links are those of Options.Kept: they stay as they are.
+	Kept Kind = "kept"
 )
 
 // Finding is an unsubscribe link.
@@ -36,7 +38,8 @@ type Finding struct {
 	Line     int    `json:"line"`   // from 1
 	Column   int    `json:"column"` // from 1, in characters
 	Tool     string `json:"tool,omitempty"`
-	Original string `json:"original"`
+	Original string `json:"original"`        // clipped, for a person
+	Source   string `json:"-"`               // the same, whole and as it stands there
 	Words    string `json:"words,omitempty"` // what the reader saw
 	Proposal string `json:"proposal"`
 }
@@ -50,6 +53,9 @@ type Options struct {
 	LegacyURLs []string
 	// Custom rewrites the custom links too.
 	Custom bool
+	// Kept are the links, as their Source says them, that somebody has decided
+	// to keep.
+	Kept []string
 	// Only rewrites the one link that stands there, whatever its kind. The zero
 	// value is no place.
 	Only Place
@@ -97,14 +103,18 @@ func (r *rewriter) replace(start, end int, with string) {
 // found reports a link and returns whether it is to be rewritten.
 func (r *rewriter) found(kind Kind, tool string, start, end int, words, proposal string) bool {
 	line, column := position(r.src, start)
+	source := r.src[start:end]
+	if slices.Contains(r.options.Kept, source) {
+		kind = Kept
+	}
 	r.findings = append(r.findings, Finding{
 		Kind: kind, Line: line, Column: column, Tool: tool,
-		Original: clip(r.src[start:end]), Words: clip(words), Proposal: proposal,
+		Original: clip(source), Source: source, Words: clip(words), Proposal: proposal,
 	})
 	if r.options.Only != (Place{}) {
 		return r.options.Only == Place{line, column}
 	}
-	return kind == Standard || r.options.Custom
+	return kind == Standard || kind == Custom && r.options.Custom
 }
 
 func (r *rewriter) words() string { return ManageWords(r.options.Language) }

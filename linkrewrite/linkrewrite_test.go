@@ -199,10 +199,14 @@ func TestCustomLinksAreReportedWithAProposalThatCanBeApplied(t *testing.T) {
 	got, findings := HTML(src, Options{Language: "en"})
 	want := []Finding{{
 		Kind: Custom, Line: 2, Column: 6, Original: `<a href="https://shop.example/account/unsubscribe">Leave us`,
-		Words: "Leave us", Proposal: `<a href="{{ manage_url }}">Manage subscriptions</a>`,
+		Source: `<a href="https://shop.example/account/unsubscribe">Leave  us`, Words: "Leave us", Proposal: `<a href="{{ manage_url }}">Manage subscriptions</a>`,
 	}}
 	if diff := cmp.Diff(want, findings); diff != "" || got != src {
 		t.Errorf("findings (-want +got):\n%s\nrewritten to %q", diff, got)
+	}
+	got, findings = HTML(src, Options{Language: "en", Custom: true, LegacyURLs: []string{"https://shop.example"}, Kept: []string{findings[0].Source}})
+	if got != src || len(findings) != 1 || findings[0].Kind != Kept {
+		t.Errorf("kept: %+v, rewritten to %q", findings, got)
 	}
 	got, _ = HTML(src, Options{Language: "en", Custom: true})
 	if want := "<p>Hi</p>\n<p>→ <a href=\"{{ manage_url }}\">Manage subscriptions</a></p>"; got != want {

@@ -201,8 +201,8 @@ func printUpgrade(w io.Writer, r upgrade.Report) {
 	line(4, r.Withdrawn, "had \"No mailings\": E-marketing withdrawn (%s companies with \"No mailings\" are left as they are)", number(r.CompaniesNoMailings))
 	line(5, r.TypesCreated, "subscription types created; %s interests become %s \"in\" and %s \"out\" (%s interests name no type)",
 		number(r.InterestsMapped), number(r.PreferencesIn), number(r.PreferencesOut), number(r.InterestsUnmapped))
-	line(6, int64(r.LinksRewritten), "unsubscribe links in drafts and templates become Manage subscriptions; %d of your own are left for you to decide",
-		len(r.CustomLinks))
+	line(6, int64(r.LinksRewritten), "unsubscribe links in drafts and templates become Manage subscriptions; %d of your own are left for you to decide, %d are kept",
+		len(r.CustomLinks), r.LinksKept)
 	for _, l := range r.CustomLinks {
 		where := fmt.Sprintf("campaign %d", l.Campaign)
 		if l.Template != 0 {

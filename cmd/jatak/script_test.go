@@ -2,6 +2,8 @@ package main
 
 import (
 	"flag"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -48,14 +50,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("JATAK_PUBLIC_URL", "http://localhost:8080")
 			e.Setenv("JATAK_SECRET_KEYS", "k:4be1ab23c8f05d7796e34f1a0c52d8e7")
 			e.Setenv("EXAMPLES", examples)
-			free, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			e.Setenv("FREE", free.Addr().String())
-			if err := free.Close(); err != nil {
-				return err
-			}
+			e.Setenv("FREE", freeAddress())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -63,6 +58,18 @@ func TestScript(t *testing.T) {
 			"setfile": setFile,
 		},
 	})
+}
+
+// freeAddress returns an address that nobody listens on, nor will: its port is below
+// those that systems give to who does not choose (RFC 6335 section 6, and Linux').
+func freeAddress() string {
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		free, err := net.Listen("tcp", address)
+		if err == nil && free.Close() == nil {
+			return address
+		}
+	}
 }
 
 // await FILE: waits until a file is there and not empty.

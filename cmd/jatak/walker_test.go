@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -251,8 +250,8 @@ type desk struct {
 
 func (i *installation) desk() *desk {
 	i.t.Helper()
-	d := &desk{i: i, address: freeAddress(i.t)}
-	i.set("JATAK_CONSOLE_LISTEN="+d.address, "JATAK_LISTEN="+freeAddress(i.t))
+	d := &desk{i: i, address: freeAddress()}
+	i.set("JATAK_CONSOLE_LISTEN="+d.address, "JATAK_LISTEN="+freeAddress())
 	d.start()
 	return d
 }
@@ -261,16 +260,6 @@ func (i *installation) desk() *desk {
 func (d *desk) start() {
 	d.i.t.Helper()
 	d.process = d.i.start("serve")
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 var setupLink = regexp.MustCompile(`http://\S+/setup/\S+`)

@@ -55,7 +55,7 @@ func Compile(c Content) (*Compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	rewritten, _ := built.Rewrite(nil)
+	rewritten, _ := built.Rewrite(nil, nil)
 	compiled := &Compiled{byLang: map[string]*CompiledVariant{}}
 	for _, lang := range rewritten.Languages() {
 		cv, err := compileVariant(rewritten, lang)

@@ -241,8 +241,8 @@ type LinkFinding struct {
 
 // Rewrite points the standard unsubscribe links of all variants at the manage
 // page and makes text parts where there are none. Custom links are found and
-// left.
-func (c Content) Rewrite(legacyURLs []string) (Content, []LinkFinding) {
+// left, and so are those of the draft that are kept.
+func (c Content) Rewrite(legacyURLs []string, kept KeptLinks) (Content, []LinkFinding) {
 	out := c
 	out.Variants = make(map[string]Variant, len(c.Variants))
 	var all []LinkFinding
@@ -251,21 +251,24 @@ func (c Content) Rewrite(legacyURLs []string) (Content, []LinkFinding) {
 		o := linkrewrite.Options{Language: lang, LegacyURLs: legacyURLs}
 		var found []linkrewrite.Finding
 		if v.Markdown != "" { // it becomes HTML later
+			o.Kept = kept.in(lang, PartMarkdown)
 			v.Markdown, found = linkrewrite.Text(v.Markdown, o)
 			for _, f := range found {
-				all = append(all, LinkFinding{f, lang, "markdown"})
+				all = append(all, LinkFinding{f, lang, PartMarkdown})
 			}
 		}
+		o.Kept = kept.in(lang, PartHTML)
 		v.HTML, found = linkrewrite.HTML(v.HTML, o)
 		for _, f := range found {
-			all = append(all, LinkFinding{f, lang, "html"})
+			all = append(all, LinkFinding{f, lang, PartHTML})
 		}
 		if strings.TrimSpace(v.Text) == "" && strings.TrimSpace(v.HTML) != "" {
 			v.Text = TextFromHTML(v.HTML)
 		}
+		o.Kept = kept.in(lang, PartText)
 		v.Text, found = linkrewrite.Text(v.Text, o)
 		for _, f := range found {
-			all = append(all, LinkFinding{f, lang, "text"})
+			all = append(all, LinkFinding{f, lang, PartText})
 		}
 		out.Variants[lang] = v
 	}
@@ -297,7 +300,7 @@ func Check(c Content) []Problem {
 	if err != nil {
 		return append(all, Problem{"", linkrewrite.Problem{File: "html", Code: CodeUnbuildable, Mend: err.Error(), Args: []any{err.Error()}}})
 	}
-	rewritten, _ := built.Rewrite(nil)
+	rewritten, _ := built.Rewrite(nil, nil)
 	for _, lang := range rewritten.Languages() {
 		v := rewritten.Variants[lang]
 		if strings.TrimSpace(v.HTML) == "" {

@@ -59,7 +59,8 @@ type Finding struct {
 	Args     []any
 	Sentence string // in English
 	Mend     Mend
-	Original string // what a mend replaces
+	Original string // what a mend replaces, clipped for a person when it is a link
+	Source   string // the link as it stands there
 	Proposal string // by what
 }
 
@@ -117,7 +118,7 @@ func sourceFindings(part, source, lang, postal string) (all []Finding) {
 	}
 	rewritten, links := rewrite(source, linkrewrite.Options{Language: lang})
 	for _, l := range links {
-		f := Finding{Level: LevelWarning, Part: part, Line: l.Line, Column: l.Column, Code: CodeCustomLink, Mend: MendLink, Original: l.Original, Proposal: l.Proposal}
+		f := Finding{Level: LevelWarning, Part: part, Line: l.Line, Column: l.Column, Code: CodeCustomLink, Mend: MendLink, Original: l.Original, Source: l.Source, Proposal: l.Proposal}
 		if l.Kind == linkrewrite.Standard {
 			f.Level, f.Code = LevelNote, CodeStandardLink
 		}

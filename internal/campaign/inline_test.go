@@ -61,7 +61,7 @@ func TestPreheader(t *testing.T) {
 		!strings.Contains(v.HTML, `For {{ contact.first_name | default: "you & me" }}`) || !strings.Contains(v.HTML, `<p style="margin:0">Hi</p>`) {
 		t.Errorf("the HTML is\n%s", v.HTML)
 	}
-	rewritten, _ := c.Rewrite(nil)
+	rewritten, _ := c.Rewrite(nil, nil)
 	if text := rewritten.Variants["en"].Text; strings.Contains(text, "you & me") || !strings.HasPrefix(text, "Hi") {
 		t.Errorf("the text part is\n%s", text)
 	}

@@ -26,7 +26,7 @@ func Preview(c Content, lang string, r Recipient) (Copy, error) {
 	if err != nil {
 		return Copy{}, err
 	}
-	rewritten, _ := built.Rewrite(nil)
+	rewritten, _ := built.Rewrite(nil, nil)
 	compiled, err := compileVariant(rewritten, lang)
 	if err != nil {
 		return Copy{}, err

@@ -259,6 +259,9 @@ func (s *site) auditDetail(r *http.Request, words contact.Words, e staff.Entry) 
 			return s.text(r, "audit.detail.look")
 		}
 	case "campaign", "template", "contact", "upgrade":
+		if where, why, ok := strings.Cut(e.Detail, ": "); ok && strings.Contains(e.Action, " link ") {
+			return s.text(r, "audit.detail.pair", s.numbered(r, where), why)
+		}
 		return s.numbered(r, e.Detail)
 	}
 	return e.Detail
@@ -269,7 +272,7 @@ func (s *site) numbered(r *http.Request, detail string) string {
 	fields := strings.Fields(detail)
 	var parts []string
 	for i := 0; i < len(fields); i += 2 {
-		if i+1 == len(fields) || !slices.Contains([]string{"template", "version", "run", "import"}, fields[i]) {
+		if i+1 == len(fields) || !slices.Contains([]string{"template", "version", "line", "run", "import"}, fields[i]) {
 			return detail
 		}
 		if _, err := strconv.ParseInt(fields[i+1], 10, 64); err != nil {

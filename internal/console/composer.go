@@ -433,12 +433,13 @@ func (s *site) fillFindings(r *http.Request, p *composerPage) {
 			p.Findings = append(p.Findings, line{Level: string(campaign.LevelError), Text: s.say(r, "console.fault."+f.Code, f.Args...)})
 		}
 	}
-	p.Findings = append(p.Findings, s.findingLines(r, p.Content, p.Language)...)
-	all, here := 0, mendable(p.Content, p.Language)
+	kept := s.keptLinks(r, p.Ref)
+	p.Findings = append(p.Findings, s.findingLines(r, p.Content, p.Language, kept)...)
+	all := 0
 	for _, lang := range p.Content.Languages() {
-		all += mendable(p.Content, lang)
+		all += mendable(p.Content, lang, kept)
 	}
-	p.MendAll = here > 0 && all > 1
+	p.MendAll = all > 1 && mendable(p.Content, p.Language, kept) > 0
 }
 
 // isMarkdown reports whether a variant is written in Markdown. A new one is: it
@@ -456,8 +457,9 @@ func (s *site) review(r *http.Request, ref campaign.DraftRef, c campaign.Content
 		}
 		lines = append(lines, l)
 	}
+	kept := s.keptLinks(r, ref)
 	for _, lang := range c.Languages() {
-		for _, l := range s.findingLines(r, c, lang) {
+		for _, l := range s.findingLines(r, c, lang, kept) {
 			if l.Level == string(campaign.LevelNote) {
 				continue
 			}
@@ -490,9 +492,22 @@ func (s *site) review(r *http.Request, ref campaign.DraftRef, c campaign.Content
 	return lines, fit
 }
 
-// findingLines says in words what was found in one language.
-func (s *site) findingLines(r *http.Request, c campaign.Content, lang string) (lines []line) {
+// keptLinks are those of a draft. Who cannot be told of them is asked once more.
+func (s *site) keptLinks(r *http.Request, ref campaign.DraftRef) campaign.KeptLinks {
+	kept, err := s.Store.KeptLinks(r.Context())
+	if err != nil {
+		s.Log.Error("the links that are kept could not be read", "error", err)
+	}
+	return kept.Of(ref)
+}
+
+// findingLines says in words what was found in one language. Of links that are
+// kept nobody is told.
+func (s *site) findingLines(r *http.Request, c campaign.Content, lang string, kept campaign.KeptLinks) (lines []line) {
 	for _, f := range campaign.Findings(c, lang) {
+		if _, decided := kept.Find(lang, f); decided {
+			continue
+		}
 		key := "console.finding." + f.Code
 		if f.Detail != "" {
 			key += "." + f.Detail

@@ -51,8 +51,11 @@ func (s *site) save(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	lang, problem := do(r.PostForm, &written.Content, lang)
-	if step == stepAudience && r.PostForm.Get("do") == "saved" {
+	switch what := r.PostForm.Get("do"); {
+	case step == stepAudience && what == "saved":
 		problem = s.useSaved(r, &written.Content)
+	case step == stepContent && what == "mend:all":
+		problem = mendAll(&written.Content, s.keptLinks(r, d.DraftRef))
 	}
 	if problem == "" {
 		problem = s.keep(r, d, &written, "save")
@@ -360,11 +363,8 @@ const emptyHTML = `<!DOCTYPE html>
 `
 
 // mend applies the one-click mend of a finding, which is named by its part, line,
-// column and code; or all that there are, in every language.
+// column and code.
 func mend(c *campaign.Content, lang, finding string) (problem string) {
-	if finding == "all" {
-		return mendAll(c)
-	}
 	parts := strings.Split(finding, ":")
 	if len(parts) != 4 || !mendFirst(c, lang, func(f campaign.Finding) bool {
 		return f.Part == parts[0] && strconv.Itoa(f.Line) == parts[1] && strconv.Itoa(f.Column) == parts[2] && f.Code == parts[3]
@@ -377,10 +377,13 @@ func mend(c *campaign.Content, lang, finding string) (problem string) {
 // mostMends bounds how many findings one click mends: each is looked for anew.
 const mostMends = 200
 
-func mendAll(c *campaign.Content) (problem string) {
+// mendAll applies the mends of all findings in every language, but not of links
+// that somebody has decided to keep.
+func mendAll(c *campaign.Content, kept campaign.KeptLinks) (problem string) {
 	left := mostMends
 	for _, lang := range c.Languages() {
-		for left > 0 && mendFirst(c, lang, func(campaign.Finding) bool { return true }) {
+		open := func(f campaign.Finding) bool { return !decided(kept, lang, f) }
+		for left > 0 && mendFirst(c, lang, open) {
 			left--
 		}
 	}
@@ -390,14 +393,19 @@ func mendAll(c *campaign.Content) (problem string) {
 	return ""
 }
 
-// mendable counts the findings of one language that a click mends.
-func mendable(c campaign.Content, lang string) (n int) {
+// mendable counts the findings of one language that mendAll mends.
+func mendable(c campaign.Content, lang string, kept campaign.KeptLinks) (n int) {
 	for _, f := range campaign.Findings(c, lang) {
-		if f.Mend != campaign.MendNone {
+		if f.Mend != campaign.MendNone && !decided(kept, lang, f) {
 			n++
 		}
 	}
 	return n
+}
+
+func decided(kept campaign.KeptLinks, lang string, f campaign.Finding) bool {
+	_, found := kept.Find(lang, f)
+	return found
 }
 
 // mendFirst mends the first of the findings that are wanted and can be.

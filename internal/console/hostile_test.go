@@ -427,7 +427,7 @@ func TestHostileStringsInEveryFieldDoNoHarm(t *testing.T) {
 // withoutText are the actions that take no text but what their address and their
 // buttons say.
 var withoutText = map[string]bool{"/logout": true, "/campaigns/{id}/recount": true, "/campaigns/{id}/copy": true, "/templates/{id}/copy": true, "/templates/{id}/delete": true,
-	"/audiences/{id}/delete": true, "/imports/{id}/run": true, "/imports/{id}/cancel": true, "/account/sessions": true,
+	"/audiences/{id}/delete": true, "/imports/{id}/run": true, "/imports/{id}/cancel": true, "/account/sessions": true, "/upgrade/kept/{id}/ask": true,
 	"/imports": true} // a file, which contactlist is tried with
 
 // keptLines holds what ends in the headers of mails to lines.

@@ -83,7 +83,7 @@ const excerptAround = 2
 
 // whyBroken is the finding for which a mail cannot be put together.
 func (s *site) whyBroken(r *http.Request, c campaign.Content, lang string) (wrong line) {
-	for _, l := range s.findingLines(r, c, lang) {
+	for _, l := range s.findingLines(r, c, lang, nil) {
 		if l.Code == campaign.CodeMergeField || l.Code == campaign.CodeUnbuildable {
 			return l
 		}

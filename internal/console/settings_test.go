@@ -559,6 +559,8 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /upgrade/try":                                {"/upgrade/try", url.Values{"threshold": {"1"}}, "upgrade try"},
 		"POST /upgrade/run":                                {"/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}, "upgrade run"},
 		"POST /upgrade/links/{kind}/{id}":                  {"", nil, ""}, // in TestLinksOfYourOwnAreReplacedOneByOneInDraftsAndTemplates
+		"POST /upgrade/links/{kind}/{id}/keep":             {"", nil, ""}, // in TestALinkOfYourOwnIsKeptForAReason
+		"POST /upgrade/kept/{id}/ask":                      {"", nil, ""}, // likewise
 		"POST /logout":                                     {"", nil, ""}, // ends a session of one's own
 	}
 	worker, err := o.db.StartWorker(t.Context(), "w", time.Hour)
@@ -1105,6 +1107,126 @@ func TestLinksOfYourOwnAreReplacedOneByOneInDraftsAndTemplates(t *testing.T) {
 	}
 }
 
+// Who keeps a link says why; then nobody is asked about it, here or in the
+// template, and the upgrade leaves it, until that is taken back or it is written
+// differently.
+func TestALinkOfYourOwnIsKeptForAReason(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Officer)
+	own := `<a style="` + strings.Repeat("font: 400 13px Arial; ", 20) + `" href="https://ours.example/stop">Unsubscribe</a>`
+	content := campaign.Content{Name: "Letter", FromName: "N", FromAddress: "n@jatak.example", PostalAddress: "P", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: "<p>Hi</p>\n" + own, Text: "Hi {{ manage_url }} P"}}}
+	shown := ""
+	for _, f := range campaign.Findings(content, "en") {
+		if f.Code == campaign.CodeCustomLink {
+			shown = f.Original
+		}
+	}
+	var drafts []campaign.DraftRef
+	for range 2 {
+		id, err := o.db.CreateTemplate(t.Context(), content, "test", noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drafts = append(drafts, campaign.DraftRef{Template: true, ID: id})
+	}
+	path := fmt.Sprintf("/upgrade/links/templates/%d/keep", drafts[0].ID)
+	form := func(reason string) url.Values {
+		return url.Values{"lang": {"en"}, "part": {"html"}, "place": {"2:1"}, "original": {shown}, "reason": {reason}}
+	}
+	asked := func() (links, warned int) {
+		t.Helper()
+		page := b.do("GET", "/upgrade/links", nil).Body.String()
+		if composer := b.do("GET", fmt.Sprintf("/templates/%d/edit/content", drafts[0].ID), nil).Body.String(); strings.Contains(composer, o.words.Text("en", "console.finding.custom_link")) {
+			warned = 1
+		}
+		return strings.Count(page, `/keep"`), warned
+	}
+	for _, lang := range []string{"da", "en"} {
+		b.do("POST", "/language", url.Values{"lang": {lang}})
+		for _, reason := range []string{"", "  ", strings.Repeat("ø", campaign.MostReason+1), "a\r\nBcc: b", "a\u202eb"} {
+			w := b.do("POST", path, form(reason))
+			if page := html.UnescapeString(w.Body.String()); w.Code != http.StatusBadRequest || !strings.Contains(page, o.words.Text(lang, "console.upgrade.keep.wrong", campaign.MostReason)) || strings.Count(page, "<details open>") != 1 {
+				t.Errorf("the reason %.10q answers %d: %s", reason, w.Code, page)
+			}
+		}
+	}
+	if links, warned := asked(); links != 2 || warned != 1 {
+		t.Errorf("before, %d links are asked about, and the template warns of %d", links, warned)
+	}
+	reason := strings.Repeat("ø", campaign.MostReason-len(nasty)) + nasty
+	if w := b.do("POST", path, form(reason)); w.Code != http.StatusSeeOther {
+		t.Fatalf("keeping answers %d: %s", w.Code, w.Body)
+	}
+	if links, warned := asked(); links != 1 || warned != 0 {
+		t.Errorf("when one is kept, %d links are asked about, and the template warns of %d", links, warned)
+	}
+	page := b.do("GET", "/upgrade/links", nil).Body.String()
+	for _, want := range []string{html.EscapeString(reason), "officer@jatak.example", "23 Nov 2026"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("of the kept link the page does not say %q: %s", want, page)
+		}
+	}
+	if page := b.do("GET", "/upgrade", nil).Body.String(); !strings.Contains(page, "You keep 1 link of your own") || !strings.Contains(page, "Look at 1 link of your own") {
+		t.Errorf("the assistant does not count it: %s", page)
+	}
+	for _, stale := range []string{path, strings.TrimSuffix(path, "/keep")} { // a page that was opened before
+		if w := b.do("POST", stale, form("x")); w.Code != http.StatusConflict {
+			t.Errorf("%s answers %d for a link that is kept", stale, w.Code)
+		}
+	}
+	// The upgrade leaves it although it leads to a page of the old system's.
+	admin := o.as(staff.Administrator)
+	if w := admin.do("POST", "/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}, "urls": {"https://ours.example/stop"}}); w.Code != http.StatusSeeOther {
+		t.Fatalf("the run answers %d: %s", w.Code, w.Body)
+	}
+	for i, ref := range drafts {
+		d, err := o.db.Draft(t.Context(), ref)
+		if stays := strings.Contains(d.Content.Variants["en"].HTML, own); err != nil || stays != (i == 0) {
+			t.Errorf("after the run template %d is %q, %v", i, d.Content.Variants["en"].HTML, err)
+		}
+	}
+
+	kept, err := o.db.KeptLinks(t.Context())
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("%+v, %v", kept, err)
+	}
+	// One that is written differently is another link, however alike the two begin.
+	changed := content.Clone()
+	changed.Variants["en"] = campaign.Variant{Subject: "s", HTML: strings.Replace(content.Variants["en"].HTML, "/stop", "/bye", 1), Text: content.Variants["en"].Text}
+	if _, err := o.db.KeepDraft(t.Context(), campaign.Save{DraftRef: drafts[0], Base: 1, Content: changed, Actor: "test", Action: "save", At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if links, warned := asked(); links != 1 || warned != 1 {
+		t.Errorf("of the changed link nobody is asked: %d, %d", links, warned)
+	}
+	if _, err := o.db.KeepDraft(t.Context(), campaign.Save{DraftRef: drafts[0], Base: 2, Content: content, Actor: "test", Action: "save", At: noon}); err != nil {
+		t.Fatal(err)
+	}
+	undo := fmt.Sprintf("/upgrade/kept/%d/ask", kept[0].ID)
+	if !strings.Contains(page, undo) {
+		t.Errorf("the page does not take it back: %s", page)
+	}
+	for _, want := range []int{http.StatusSeeOther, http.StatusConflict} {
+		if w := b.do("POST", undo, url.Values{}); w.Code != want {
+			t.Errorf("taking it back answers %d, want %d", w.Code, want)
+		}
+	}
+	if links, warned := asked(); links != 1 || warned != 1 {
+		t.Errorf("when it is taken back, %d links are asked about, and the template warns of %d", links, warned)
+	}
+	for _, want := range []string{fmt.Sprintf("user:officer@jatak.example template link keep template %d version 1 line 2: %s", drafts[0].ID, reason),
+		fmt.Sprintf("user:officer@jatak.example template link ask template %d version 3: %s", drafts[0].ID, reason)} {
+		if !has(o.audited(), want) {
+			t.Errorf("the audit log does not say %q: %q", want, o.audited())
+		}
+	}
+	if page := html.UnescapeString(b.do("GET", "/audit?what=template+link+keep", nil).Body.String()); !strings.Contains(page, "Kept a link of your own in a template") || !strings.Contains(page, fmt.Sprintf("template %d, version 1, line 2: ", drafts[0].ID)) {
+		t.Errorf("the audit log does not say it in words: %s", page)
+	}
+}
+
 // Every page of settings, users and upgrade at a desk and on a phone, light and
 // dark, and what htmx does beyond the plain pages.
 func TestSettingsInABrowser(t *testing.T) {
@@ -1153,7 +1275,7 @@ func TestSettingsInABrowser(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(`[hx-get] table`)))
 	b.says("2 mails that are still to be sent would be held back.")
 	// A test that a worker has done shows without a reload.
-	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy`)))
+	b.do(chromedp.Navigate(b.url+"/settings/relays"), chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)), chromedp.WaitVisible(chromedp.CSS(`.badge.busy[role=status]`)))
 	test, ok, err := o.db.TakeRelayTest(t.Context(), []string{"mail.example:587"}, time.Now())
 	if err != nil || !ok {
 		t.Fatalf("no test to take: %v", err)

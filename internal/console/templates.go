@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -158,18 +159,23 @@ func (s *site) templates(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	kept, err := s.Store.KeptLinks(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var rows []templateRow
 	for _, t := range list {
 		row := templateRow{ID: t.ID, Name: t.Content.Name, Languages: s.languageList(r, t.Content), When: s.when(r, t.ChangedAt), Who: strings.TrimPrefix(t.ChangedBy, "user:"),
 			Subject: t.Content.Variants[variantOf(t.Content, "")].Subject}
 		rows = append(rows, row)
 	}
-	s.lints.fill(rows, list)
+	s.lints.fill(rows, list, kept)
 	s.show(w, r, http.StatusOK, "templates", "templates", "", rows)
 }
 
-// lints keep what was found in templates, with the version that it was found
-// in: reading their HTML takes longer than all else on the page.
+// lints keep what was found in templates, with the version and the kept links
+// that it was found with: reading their HTML takes longer than all else on the page.
 type lints struct {
 	mu    sync.Mutex
 	found map[int64]found
@@ -177,20 +183,21 @@ type lints struct {
 
 type found struct {
 	version          int64
+	kept             campaign.KeptLinks
 	errors, warnings int
 }
 
 // fill says of each row what is to be mended in its template. Only what was
-// written since is read; templates that are not listed are forgotten.
-func (l *lints) fill(rows []templateRow, list []campaign.Draft) {
+// written or decided since is read; templates that are not listed are forgotten.
+func (l *lints) fill(rows []templateRow, list []campaign.Draft, kept campaign.KeptLinks) {
 	l.mu.Lock()
 	before := l.found
 	l.mu.Unlock()
 	now := make(map[int64]found, len(list))
 	for i, t := range list {
 		f, known := before[t.ID]
-		if !known || f.version != t.Version {
-			f = lint(t)
+		if of := kept.Of(t.DraftRef); !known || f.version != t.Version || !slices.Equal(f.kept, of) {
+			f = lint(t, of)
 		}
 		now[t.ID], rows[i].Errors, rows[i].Warnings = f, f.errors, f.warnings
 	}
@@ -200,10 +207,13 @@ func (l *lints) fill(rows []templateRow, list []campaign.Draft) {
 }
 
 // lint counts what is to be mended in a template.
-func lint(t campaign.Draft) found {
-	f := found{version: t.Version}
+func lint(t campaign.Draft, kept campaign.KeptLinks) found {
+	f := found{version: t.Version, kept: kept}
 	for _, lang := range t.Content.Languages() {
 		for _, finding := range campaign.Findings(t.Content, lang) {
+			if _, decided := kept.Find(lang, finding); decided {
+				continue
+			}
 			switch finding.Level {
 			case campaign.LevelError:
 				f.errors++

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
@@ -21,6 +22,9 @@ type upgradeStore interface {
 	CountToUpgrade(ctx context.Context) (int64, error)
 	UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error)
 	UpgradeRuns(ctx context.Context, most int) ([]contact.UpgradeRun, error)
+	KeptLinks(ctx context.Context) (campaign.KeptLinks, error)
+	KeepLink(ctx context.Context, k campaign.KeepLink) error
+	AskAboutLink(ctx context.Context, id int64, actor string, now time.Time) error
 	Campaigns(ctx context.Context) ([]campaign.Campaign, error)
 }
 
@@ -37,6 +41,8 @@ func (s *site) upgradeRoutes() []route {
 		{pattern: "POST /upgrade/run", role: staff.Administrator, handle: s.startUpgrade, kept: true},
 		{pattern: "GET /upgrade/links", role: staff.Officer, handle: s.upgradeLinks},
 		{pattern: "POST /upgrade/links/{kind}/{id}", role: staff.Officer, handle: s.applyLink, kept: true},
+		{pattern: "POST /upgrade/links/{kind}/{id}/keep", role: staff.Officer, handle: s.keepLink, kept: true},
+		{pattern: "POST /upgrade/kept/{id}/ask", role: staff.Officer, handle: s.askAboutLink, kept: true},
 	}
 }
 
@@ -62,7 +68,8 @@ type upgradePage struct {
 	Last      contact.UpgradeRun // the newest that has ended; zero for none
 	Now       contact.UpgradeRun // the one that runs
 	Runs      []contact.UpgradeRun
-	Links     int
+	Links     int // of one's own, to be decided about
+	Kept      int // of one's own, that stay
 	Threshold int
 	URLs      string
 	May       bool // run it
@@ -123,7 +130,13 @@ func (s *site) upgradePage(r *http.Request, threshold int, urls string) (p upgra
 	if err != nil {
 		return p, err
 	}
-	p.Links = len(links)
+	for _, l := range links {
+		if l.Kept.ID != 0 {
+			p.Kept++
+		} else {
+			p.Links++
+		}
+	}
 	for _, point := range contact.UpgradePoints() {
 		step := upgradeStep{Point: point, Busy: p.Running && p.Now.Step == int(point), Done: p.Left == 0 && p.Last.ID != 0}
 		if p.Last.Problem == "" && p.Last.ID != 0 {
@@ -201,10 +214,16 @@ type customLink struct {
 	Name     string
 	Language string
 	campaign.Finding
+	Kept   campaign.KeptLink // what was decided about it; zero for nothing yet
+	Reason string            // as it was written, while it cannot be kept so
+	Open   bool
 }
 
-// Base is where the draft or template is.
-func (l customLink) Base() string { return base(l.DraftRef) }
+// Base is where the draft or template is, and Place where in it the link stands.
+func (l customLink) Base() string  { return base(l.DraftRef) }
+func (l customLink) Place() string { return place(l.Finding) }
+
+func place(f campaign.Finding) string { return fmt.Sprintf("%d:%d", f.Line, f.Column) }
 
 // customLinks lists them: the drafts' from the oldest on, then the templates'.
 func (s *site) customLinks(ctx context.Context) (list []customLink, err error) {
@@ -216,65 +235,140 @@ func (s *site) customLinks(ctx context.Context) (list []customLink, err error) {
 	if err != nil {
 		return nil, err
 	}
+	kept, err := s.Store.KeptLinks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := len(campaigns) - 1; i >= 0; i-- {
 		if c := campaigns[i]; c.State == campaign.StateDraft {
-			list = appendLinks(list, campaign.DraftRef{ID: int64(c.ID)}, c.Content)
+			list = appendLinks(list, campaign.DraftRef{ID: int64(c.ID)}, c.Content, kept)
 		}
 	}
 	for _, t := range stored {
-		list = appendLinks(list, t.DraftRef, t.Content)
+		list = appendLinks(list, t.DraftRef, t.Content, kept)
 	}
 	return list, nil
 }
 
-func appendLinks(list []customLink, ref campaign.DraftRef, c campaign.Content) []customLink {
+func appendLinks(list []customLink, ref campaign.DraftRef, c campaign.Content, kept campaign.KeptLinks) []customLink {
+	kept = kept.Of(ref)
 	for _, lang := range c.Languages() {
 		for _, f := range campaign.Findings(c, lang) {
 			if f.Code == campaign.CodeCustomLink {
-				list = append(list, customLink{ref, c.Name, lang, f})
+				decided, _ := kept.Find(lang, f)
+				list = append(list, customLink{DraftRef: ref, Name: c.Name, Language: lang, Finding: f, Kept: decided})
 			}
 		}
 	}
 	return list
 }
 
+type linksPage struct {
+	Asked, Kept []customLink
+	MostReason  int // characters
+}
+
 func (s *site) upgradeLinks(w http.ResponseWriter, r *http.Request) {
 	s.showLinks(w, r, http.StatusOK, "")
 }
 
+// showLinks lists the links. What was written about one that could not be kept
+// stands there still.
 func (s *site) showLinks(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	list, err := s.customLinks(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.show(w, r, status, "upgradelinks", "upgrade", problem, list)
+	p := linksPage{MostReason: campaign.MostReason}
+	for _, l := range list {
+		if l.Kept.ID != 0 {
+			p.Kept = append(p.Kept, l)
+			continue
+		}
+		if problem != "" && r.URL.Path == "/upgrade/links"+l.Base()+"/keep" && names(r, l.Language, l.Finding) {
+			l.Reason, l.Open = r.PostFormValue("reason"), true
+		}
+		p.Asked = append(p.Asked, l)
+	}
+	s.show(w, r, status, "upgradelinks", "upgrade", problem, p)
 }
 
-// applyLink puts what is proposed in the place of one link, if it still stands
-// where the page showed it. What the draft was before can be restored.
-func (s *site) applyLink(w http.ResponseWriter, r *http.Request) {
+// names reports whether a form names this link.
+func names(r *http.Request, lang string, f campaign.Finding) bool {
+	return f.Code == campaign.CodeCustomLink && lang == r.PostFormValue("lang") && f.Part == r.PostFormValue("part") &&
+		place(f) == r.PostFormValue("place") && f.Original == r.PostFormValue("original")
+}
+
+// namedLink returns the draft and the link that a form names, if it still stands
+// where the page showed it and is not kept. Else that is answered.
+func (s *site) namedLink(w http.ResponseWriter, r *http.Request) (d campaign.Draft, f campaign.Finding, ok bool) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	kind := r.PathValue("kind")
 	if err != nil || kind != "campaigns" && kind != "templates" {
 		s.gone(w, r)
+		return d, f, false
+	}
+	d, err = s.Store.Draft(r.Context(), campaign.DraftRef{Template: kind == "templates", ID: id})
+	if errors.Is(err, campaign.ErrNotFound) {
+		s.gone(w, r)
+		return d, f, false
+	}
+	kept, keptErr := s.Store.KeptLinks(r.Context())
+	if err := errors.Join(err, keptErr); err != nil {
+		s.fail(w, r, err)
+		return d, f, false
+	}
+	lang := r.PostFormValue("lang")
+	for _, f := range campaign.Findings(d.Content, lang) {
+		if _, decided := kept.Of(d.DraftRef).Find(lang, f); names(r, lang, f) && !decided {
+			return d, f, true
+		}
+	}
+	s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
+	return d, f, false
+}
+
+// applyLink puts what is proposed in the place of one link. What the draft was
+// before can be restored.
+func (s *site) applyLink(w http.ResponseWriter, r *http.Request) {
+	d, f, ok := s.namedLink(w, r)
+	if !ok {
 		return
 	}
-	d, err := s.Store.Draft(r.Context(), campaign.DraftRef{Template: kind == "templates", ID: id})
-	if errors.Is(err, campaign.ErrNotFound) {
+	content, _ := campaign.Apply(d.Content, r.PostFormValue("lang"), f)
+	_, err := s.Store.KeepDraft(r.Context(), campaign.Save{DraftRef: d.DraftRef, Base: d.Version, Content: content, Actor: actor(r), Action: "link", At: s.Now()})
+	s.decided(w, r, err, "link")
+}
+
+// keepLink remembers that a link stays as it is, and why.
+func (s *site) keepLink(w http.ResponseWriter, r *http.Request) {
+	d, f, ok := s.namedLink(w, r)
+	if !ok {
+		return
+	}
+	reason := strings.TrimSpace(r.PostFormValue("reason"))
+	if !contact.IsLine(reason, campaign.MostReason) {
+		s.showLinks(w, r, http.StatusBadRequest, s.text(r, "console.upgrade.keep.wrong", campaign.MostReason))
+		return
+	}
+	err := s.Store.KeepLink(r.Context(), campaign.KeepLink{Version: d.Version, Line: f.Line,
+		KeptLink: campaign.KeptLink{DraftRef: d.DraftRef, Language: r.PostFormValue("lang"), Part: f.Part, Source: f.Source, Reason: reason, Actor: actor(r), At: s.Now()}})
+	s.decided(w, r, err, "link_kept")
+}
+
+// askAboutLink takes back that a link is kept.
+func (s *site) askAboutLink(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
 		s.gone(w, r)
 		return
 	}
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	content, found := withLink(d.Content, r)
-	if !found {
-		s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
-		return
-	}
-	_, err = s.Store.KeepDraft(r.Context(), campaign.Save{DraftRef: d.DraftRef, Base: d.Version, Content: content, Actor: actor(r), Action: "link", At: s.Now()})
+	s.decided(w, r, s.Store.AskAboutLink(r.Context(), id, actor(r), s.Now()), "link_asked")
+}
+
+// decided answers what became of a decision about a link.
+func (s *site) decided(w http.ResponseWriter, r *http.Request, err error, done string) {
 	switch {
 	case errors.Is(err, campaign.ErrConflict), errors.Is(err, campaign.ErrFrozen), errors.Is(err, campaign.ErrNotFound):
 		s.showLinks(w, r, http.StatusConflict, s.text(r, "console.upgrade.link.gone"))
@@ -283,18 +377,6 @@ func (s *site) applyLink(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, r, err)
 	default:
-		s.redirect(w, r, "/upgrade/links?done=link")
+		s.redirect(w, r, "/upgrade/links?done="+done)
 	}
-}
-
-// withLink returns the content with the link replaced that the form names, and
-// whether it is there.
-func withLink(c campaign.Content, r *http.Request) (campaign.Content, bool) {
-	lang, part, place := r.PostFormValue("lang"), r.PostFormValue("part"), r.PostFormValue("place")
-	for _, f := range campaign.Findings(c, lang) {
-		if f.Code == campaign.CodeCustomLink && f.Part == part && fmt.Sprintf("%d:%d", f.Line, f.Column) == place && f.Original == r.PostFormValue("original") {
-			return campaign.Apply(c, lang, f)
-		}
-	}
-	return c, false
 }

@@ -206,9 +206,6 @@ func appendXtext(dst, text []byte) []byte {
 // errLost says that the connection broke before the mail was handed over.
 var errLost = errors.New("the connection was lost")
 
-// errNotReset says that a mail has not begun, as the relay holds on to the one before.
-var errNotReset = fmt.Errorf("%w: the relay refuses RSET", errLost)
-
 // open begins a transaction. It returns the outcome when the relay refuses
 // the envelope, and nil when it waits for the message. An error means that the
 // connection is lost and the mail was not handed over. With announced the
@@ -218,16 +215,6 @@ func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 	if !announced {
 		if err := c.inStep(); err != nil {
 			return nil, err
-		}
-	}
-	if c.reset && !announced {
-		c.reset = false
-		r, err := c.command("RSET\r\n")
-		if err != nil {
-			return nil, err
-		}
-		if r.code/100 != 2 { // RFC 5321 section 4.1.1.5 knows no refusal: the next mail would meet the last one's envelope
-			return nil, fmt.Errorf("%w: %d %s", errNotReset, r.code, r.text)
 		}
 	}
 	if c.pipelines {
@@ -289,6 +276,21 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 		return c.outcome(at, *refused), nil
 	}
 	return nil, nil
+}
+
+// abandon ends a transaction that the relay has refused in the middle. RSET cannot be
+// refused (RFC 5321 section 4.1.1.5): a relay that does so holds on to the envelope,
+// and would refuse the next mail for it.
+func (c *connection) abandon() error {
+	if !c.reset {
+		return nil
+	}
+	c.reset = false
+	r, err := c.command("RSET\r\n")
+	if err == nil && r.code/100 != 2 {
+		err = fmt.Errorf("%w: the relay refuses RSET: %d %s", errLost, r.code, r.text)
+	}
+	return err
 }
 
 // accepts reports whether the reply to a step is good.

@@ -503,6 +503,9 @@ func (p *Pool) carry(c *connection, m *Mail) error {
 			if err := p.refused(c, m, refused); err != nil {
 				return err
 			}
+			if err := c.abandon(); err != nil {
+				return err
+			}
 			m = p.next(c)
 			continue
 		}
@@ -618,8 +621,7 @@ const mostAttempts = 3
 // handed over: nothing has left, and another connection may have it, of another
 // relay if there is one.
 func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
-	unasked := c.carried && !c.answered || errors.Is(cause, errNotReset)
-	if unasked && m.stale < p.Window() {
+	if c.carried && !c.answered && m.stale < p.Window() {
 		m.stale++ // the relay was restarted, say: that is no fault of this mail
 	} else {
 		m.attempts++

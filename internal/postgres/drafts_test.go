@@ -130,3 +130,64 @@ func TestALaunchedDraftIsFrozen(t *testing.T) {
 		t.Errorf("versions: %+v, %v", list, err)
 	}
 }
+
+// A decision about a link is for what was seen, and stands in the audit log or
+// is not made.
+func TestALinkIsKeptForWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	db, url := postgrestest.New(t)
+	id, err := db.CreateDraft(t.Context(), campaign.Content{Name: "June"}, "user:anna", noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := db.CreateTemplate(t.Context(), campaign.Content{Name: "Letter"}, "user:anna", noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := func(ref campaign.DraftRef, version int64, source string) error {
+		return db.KeepLink(t.Context(), campaign.KeepLink{Version: version, Line: 1,
+			KeptLink: campaign.KeptLink{DraftRef: ref, Language: "da", Part: campaign.PartHTML, Source: source, Reason: "ours", Actor: "user:anna", At: noon}})
+	}
+	draft := campaign.DraftRef{ID: int64(id)}
+	for _, ref := range []campaign.DraftRef{draft, {Template: true, ID: template}} {
+		for _, step := range []struct {
+			version int64
+			source  string
+			want    error
+		}{{2, "a", campaign.ErrConflict}, {1, "a", nil}, {1, "a", campaign.ErrConflict}, {1, "b", nil}} {
+			if err := keep(ref, step.version, step.source); !errors.Is(err, step.want) {
+				t.Errorf("%+v of %+v: %v", step, ref, err)
+			}
+		}
+		if err := keep(campaign.DraftRef{Template: ref.Template, ID: 99}, 1, "a"); !errors.Is(err, campaign.ErrNotFound) {
+			t.Errorf("in what is not there: %v", err)
+		}
+	}
+	kept, err := db.KeptLinks(t.Context())
+	if err != nil || len(kept) != 4 || len(kept.Of(draft)) != 2 || !kept[0].At.Equal(noon) || kept[0].Reason != "ours" || kept[0].Actor != "user:anna" {
+		t.Fatalf("%+v, %v", kept, err)
+	}
+	tamper(t, url, `ALTER TABLE audit ADD CONSTRAINT shut CHECK (false) NOT VALID`)
+	if err := keep(draft, 1, "c"); err == nil {
+		t.Error("a link is kept without a line of the audit log")
+	}
+	if err := db.AskAboutLink(t.Context(), kept[0].ID, "user:bo", noon); err == nil {
+		t.Error("one is asked about again without a line of the audit log")
+	}
+	if same, err := db.KeptLinks(t.Context()); err != nil || len(same) != 4 {
+		t.Errorf("%+v, %v", same, err)
+	}
+	tamper(t, url, `ALTER TABLE audit DROP CONSTRAINT shut`)
+	if err := db.DeleteTemplate(t.Context(), template, "user:anna", noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Schedule(t.Context(), id, noon, campaign.Override{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(draft, 1, "c"); !errors.Is(err, campaign.ErrNotFound) {
+		t.Errorf("in what is launched: %v", err)
+	}
+	if left, err := db.KeptLinks(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("of a launched campaign and a deleted template: %+v, %v", left, err)
+	}
+}

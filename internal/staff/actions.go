@@ -10,10 +10,10 @@ const (
 // Actions lists all that the audit log tells of.
 func Actions() []string {
 	return []string{
-		"campaign create", "campaign copy", "campaign save", "campaign restore", "campaign test", "campaign link", "campaign upgrade",
+		"campaign create", "campaign copy", "campaign save", "campaign restore", "campaign test", "campaign link", "campaign link keep", "campaign link ask", "campaign upgrade",
 		"campaign schedule", "campaign unschedule", "campaign launch", "campaign override", "campaign pause", "campaign resume", "campaign cancel",
 		"campaign resend", "campaign pace", "campaign priority", "campaign speed", "campaign export",
-		"template create", "template copy", "template save", "template restore", "template test", "template link", "template upgrade", "template delete",
+		"template create", "template copy", "template save", "template restore", "template test", "template link", "template link keep", "template link ask", "template upgrade", "template delete",
 		ContactView, ContactExport, "contact erase", "contact complaint", "contact emarketing", "contact type", "contact import", "consent change", "consent rebuild", "preference set",
 		"audience save", "audience delete", "import", "import check", "import cancel",
 		"settings set", "wording set", "term create", "term rename", "term retire", "type create", "type rename", "type retire", "type move", "brand",

@@ -26,6 +26,7 @@ type Store interface {
 	SaveDraft(ctx context.Context, id campaign.ID, content campaign.Content) error
 	Templates(ctx context.Context) ([]campaign.Draft, error)
 	KeepDraft(ctx context.Context, save campaign.Save) (version int64, err error)
+	KeptLinks(ctx context.Context) (campaign.KeptLinks, error)
 }
 
 // Options are the upgrade's parameters; zero values take the defaults.
@@ -45,6 +46,7 @@ type Report struct {
 	Templates      int          `json:"templates"`       // looked at: the drafts and the stored templates
 	LinksRewritten int          `json:"links_rewritten"` // standard links made "Manage subscriptions"
 	CustomLinks    []CustomLink `json:"custom_links"`    // left for a person to decide
+	LinksKept      int          `json:"links_kept"`      // decided to stay
 }
 
 // CustomLink is an unsubscribe link that the tenant made, in the draft of a
@@ -91,12 +93,16 @@ func rewriteTemplates(ctx context.Context, store Store, o Options, now time.Time
 	if err != nil {
 		return err
 	}
+	kept, err := store.KeptLinks(ctx)
+	if err != nil {
+		return err
+	}
 	slices.Reverse(campaigns) // oldest first, as a person would list them
 	for _, c := range campaigns {
 		if c.State != campaign.StateDraft {
 			continue
 		}
-		content, changed := r.rewrite(c.Content, o.LegacyURLs, CustomLink{Campaign: c.ID})
+		content, changed := r.rewrite(c.Content, o.LegacyURLs, kept.Of(campaign.DraftRef{ID: int64(c.ID)}), CustomLink{Campaign: c.ID})
 		if o.DryRun || !changed {
 			continue
 		}
@@ -109,7 +115,7 @@ func rewriteTemplates(ctx context.Context, store Store, o Options, now time.Time
 		return err
 	}
 	for _, t := range stored {
-		content, changed := r.rewrite(t.Content, o.LegacyURLs, CustomLink{Template: t.ID})
+		content, changed := r.rewrite(t.Content, o.LegacyURLs, kept.Of(t.DraftRef), CustomLink{Template: t.ID})
 		if o.DryRun || !changed {
 			continue
 		}
@@ -123,9 +129,9 @@ func rewriteTemplates(ctx context.Context, store Store, o Options, now time.Time
 
 // rewrite counts what there is to do in one mail, and does it. A text part that
 // is made of the HTML stays one that is.
-func (r *Report) rewrite(c campaign.Content, legacyURLs []string, of CustomLink) (content campaign.Content, changed bool) {
+func (r *Report) rewrite(c campaign.Content, legacyURLs []string, kept campaign.KeptLinks, of CustomLink) (content campaign.Content, changed bool) {
 	r.Templates++
-	content, findings := c.Rewrite(legacyURLs)
+	content, findings := c.Rewrite(legacyURLs, kept)
 	for lang, v := range content.Variants {
 		if v.Text = c.Variants[lang].Text; strings.TrimSpace(v.Text) == "" {
 			content.Variants[lang] = v
@@ -135,9 +141,13 @@ func (r *Report) rewrite(c campaign.Content, legacyURLs []string, of CustomLink)
 		if f.Part == campaign.PartText && strings.TrimSpace(c.Variants[f.Language].Text) == "" {
 			continue
 		}
-		if f.Kind == linkrewrite.Standard {
+		switch f.Kind {
+		case linkrewrite.Standard:
 			r.LinksRewritten++
 			changed = true
+			continue
+		case linkrewrite.Kept:
+			r.LinksKept++
 			continue
 		}
 		of.Language, of.Part, of.Finding = f.Language, f.Part, f.Finding
