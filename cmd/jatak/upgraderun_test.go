@@ -27,7 +27,7 @@ func TestUpgradeRunsBesideTheConsole(t *testing.T) {
 	}
 	left := func() int64 {
 		t.Helper()
-		n, err := db.CountToUpgrade(t.Context())
+		n, err := db.CountToUpgrade(t.Context(), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1009,6 +1009,21 @@ func TestUpgradeAssistant(t *testing.T) {
 	if !strings.Contains(page, "Anna Holm") || strings.Contains(page, nasty) || strings.Contains(page, `formaction="/upgrade/run"`) {
 		t.Errorf("the page of an officer: %s", page)
 	}
+	// Before anything is tried each point says whom it is about, and leads to some.
+	points := strings.Split(page, `<section class="card"><h2>`)
+	for point, want := range map[int]string{1: "2", 2: "0", 3: "2", 4: "0", 5: "0", 6: "0"} {
+		if !strings.Contains(points[point], "<dd><strong>"+want+"</strong></dd>") {
+			t.Errorf("point %d is not about %s: %s", point, want, points[point])
+		}
+		for _, m := range regexp.MustCompile(`<li><a href="([^"]+)">`).FindAllStringSubmatch(points[point], -1) {
+			if w := officer.do("GET", m[1], nil); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "Holm") {
+				t.Errorf("point %d leads to %s, which answers %d", point, m[1], w.Code)
+			}
+		}
+	}
+	if strings.Count(points[1], `<li><a href="/contacts/`) != 2 {
+		t.Errorf("point 1 has no examples: %s", points[1])
+	}
 	for _, form := range []url.Values{{"threshold": {"0"}}, {"threshold": {"x"}}, {"threshold": {"1"}, "urls": {"javascript:alert(1)"}}, {"threshold": {"1"}, "urls": {strings.Repeat("https://a.example\n", 51)}}} {
 		if w := officer.do("POST", "/upgrade/try", form); w.Code != http.StatusBadRequest {
 			t.Errorf("%.60v answers %d", form, w.Code)
@@ -1017,7 +1032,7 @@ func TestUpgradeAssistant(t *testing.T) {
 	if w := officer.do("POST", "/upgrade/try", url.Values{"threshold": {"1"}}); w.Code != http.StatusSeeOther {
 		t.Errorf("a try answers %d: %s", w.Code, w.Body)
 	}
-	if n, err := o.db.CountToUpgrade(t.Context()); err != nil || n != 2 {
+	if n, err := o.db.CountToUpgrade(t.Context(), 10); err != nil || n != 2 {
 		t.Errorf("after the try %d contacts are left, %v", n, err)
 	}
 	if page := officer.do("GET", "/upgrade", nil).Body.String(); !strings.Contains(page, o.words.Text("en", "console.upgrade.tried")) {
@@ -1029,7 +1044,7 @@ func TestUpgradeAssistant(t *testing.T) {
 	if w := b.do("POST", "/upgrade/run", url.Values{"threshold": {"1"}, "sure": {"1"}}); w.Code != http.StatusSeeOther {
 		t.Errorf("the run answers %d: %s", w.Code, w.Body)
 	}
-	if n, err := o.db.CountToUpgrade(t.Context()); err != nil || n != 0 {
+	if n, err := o.db.CountToUpgrade(t.Context(), 10); err != nil || n != 0 {
 		t.Errorf("after the run %d contacts are left, %v", n, err)
 	}
 	if page := officer.do("GET", "/", nil).Body.String(); strings.Contains(page, `href="/upgrade"`) {

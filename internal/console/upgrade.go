@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,8 @@ import (
 // upgradeStore tells of the contacts that are not upgraded, and of the runs.
 type upgradeStore interface {
 	ToUpgrade(ctx context.Context) (bool, error)
-	CountToUpgrade(ctx context.Context) (int64, error)
+	CountToUpgrade(ctx context.Context, most int) (int64, error)
+	CountUpgrade(ctx context.Context, threshold, most int) (map[contact.UpgradePoint]int64, error)
 	UpgradeExamples(ctx context.Context, point contact.UpgradePoint, threshold, most int) ([]contact.Contact, error)
 	UpgradeRuns(ctx context.Context, most int) ([]contact.UpgradeRun, error)
 	KeptLinks(ctx context.Context) (campaign.KeptLinks, error)
@@ -49,10 +51,18 @@ func (s *site) upgradeRoutes() []route {
 // upgradeStep is a point of the upgrade as the page shows it.
 type upgradeStep struct {
 	Point    contact.UpgradePoint
+	About    upgradeAbout   // whom or what it is about
 	Counts   []upgradeCount // of the last run or try
 	Examples []contact.Contact
 	Busy     bool
 	Done     bool
+}
+
+// upgradeAbout is how many contacts a point is about or, of the last, links.
+type upgradeAbout struct {
+	Known bool // it has been counted
+	Count int64
+	More  bool // than are counted
 }
 
 // upgradeCount is a number with the key of its words.
@@ -62,7 +72,8 @@ type upgradeCount struct {
 }
 
 type upgradePage struct {
-	Left      int64 // contacts that are not upgraded
+	Left      upgradeAbout // contacts that are not upgraded
+	Counting  bool         // whom the points are about
 	Steps     []upgradeStep
 	Running   bool
 	Last      contact.UpgradeRun // the newest that has ended; zero for none
@@ -79,7 +90,19 @@ type upgradePage struct {
 const (
 	upgradeExamples = 5
 	upgradeRuns     = 10
+	mostUpgrade     = 10_000 // of them are counted
 )
+
+// upgradeLife is how long a count for the upgrade is shown: only an import changes
+// it, or a run.
+const upgradeLife = time.Minute
+
+func upgradeKey(threshold int) string { return fmt.Sprint("upgrade ", threshold) }
+
+// upTo is a number that was counted to one more than mostUpgrade.
+func upTo(n int64) upgradeAbout {
+	return upgradeAbout{Known: true, Count: min(n, mostUpgrade), More: n > mostUpgrade}
+}
 
 func (s *site) upgrade(w http.ResponseWriter, r *http.Request) {
 	s.showUpgrade(w, r, http.StatusOK, "", 0, "")
@@ -123,12 +146,39 @@ func (s *site) upgradePage(r *http.Request, threshold int, urls string) (p upgra
 			p.Threshold, p.URLs = p.Last.Threshold, strings.Join(p.Last.LegacyURLs, "\n")
 		}
 	}
-	if p.Left, err = s.Store.CountToUpgrade(ctx); err != nil {
-		return p, err
-	}
-	links, err := s.customLinks(ctx)
+	left, err := s.Store.CountToUpgrade(ctx, mostUpgrade+1)
 	if err != nil {
 		return p, err
+	}
+	p.Left = upTo(left)
+	about := map[contact.UpgradePoint]upgradeAbout{}
+	if !p.Running {
+		if about, err = s.upgradeAbout(ctx, &p); err != nil {
+			return p, err
+		}
+	}
+	for _, point := range contact.UpgradePoints() {
+		step := upgradeStep{Point: point, About: about[point], Busy: p.Running && p.Now.Step == int(point), Done: left == 0 && p.Last.ID != 0}
+		if p.Last.Problem == "" && p.Last.ID != 0 {
+			step.Counts = upgradeCounts(point, p.Last.Report)
+		}
+		if left > 0 && !p.Running {
+			if step.Examples, err = s.Store.UpgradeExamples(ctx, point, p.Threshold, upgradeExamples); err != nil {
+				return p, err
+			}
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p, nil
+}
+
+// upgradeAbout says what each point is about. The contacts are counted beside the
+// page, once for all who look.
+func (s *site) upgradeAbout(ctx context.Context, p *upgradePage) (map[contact.UpgradePoint]upgradeAbout, error) {
+	about := map[contact.UpgradePoint]upgradeAbout{}
+	links, standard, err := s.unsubscribeLinks(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for _, l := range links {
 		if l.Kept.ID != 0 {
@@ -137,19 +187,22 @@ func (s *site) upgradePage(r *http.Request, threshold int, urls string) (p upgra
 			p.Links++
 		}
 	}
-	for _, point := range contact.UpgradePoints() {
-		step := upgradeStep{Point: point, Busy: p.Running && p.Now.Step == int(point), Done: p.Left == 0 && p.Last.ID != 0}
-		if p.Last.Problem == "" && p.Last.ID != 0 {
-			step.Counts = upgradeCounts(point, p.Last.Report)
-		}
-		if p.Left > 0 && !p.Running {
-			if step.Examples, err = s.Store.UpgradeExamples(ctx, point, p.Threshold, upgradeExamples); err != nil {
-				return p, err
-			}
-		}
-		p.Steps = append(p.Steps, step)
+	about[contact.PointLinks] = upTo(standard)
+	if p.Left.Count == 0 {
+		return about, nil
 	}
-	return p, nil
+	threshold := p.Threshold
+	counted, ready, err := result[map[contact.UpgradePoint]int64](s.count.get(upgradeKey(threshold), upgradeLife, s.Patience, time.Now(), func(ctx context.Context, _ *work) (any, error) {
+		return s.Store.CountUpgrade(ctx, threshold, mostUpgrade+1)
+	}))
+	if err != nil {
+		return nil, err
+	}
+	p.Counting = !ready
+	for point, n := range counted {
+		about[point] = upTo(n)
+	}
+	return about, nil
 }
 
 // upgradeCounts are the numbers of a report that a point is about.
@@ -182,6 +235,7 @@ func (s *site) startUpgrade(w http.ResponseWriter, r *http.Request) {
 		s.showUpgrade(w, r, http.StatusBadRequest, s.text(r, "console.settings.sure"), run.Threshold, urls)
 		return
 	}
+	s.count.drop(upgradeKey(run.Threshold))
 	switch err := s.Upgrades.Start(r.Context(), run); {
 	case errors.Is(err, contact.ErrUpgrading):
 		s.showUpgrade(w, r, http.StatusConflict, s.text(r, "console.upgrade.busy"), run.Threshold, urls)
@@ -225,42 +279,42 @@ func (l customLink) Place() string { return place(l.Finding) }
 
 func place(f campaign.Finding) string { return fmt.Sprintf("%d:%d", f.Line, f.Column) }
 
-// customLinks lists them: the drafts' from the oldest on, then the templates'.
-func (s *site) customLinks(ctx context.Context) (list []customLink, err error) {
+// unsubscribeLinks lists those of one's own, the drafts' from the oldest on and
+// then the templates', and counts the standard ones.
+func (s *site) unsubscribeLinks(ctx context.Context) (own []customLink, standard int64, err error) {
 	campaigns, err := s.Store.Campaigns(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	stored, err := s.Store.Templates(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	kept, err := s.Store.KeptLinks(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	for i := len(campaigns) - 1; i >= 0; i-- {
-		if c := campaigns[i]; c.State == campaign.StateDraft {
-			list = appendLinks(list, campaign.DraftRef{ID: int64(c.ID)}, c.Content, kept)
+	var drafts []campaign.Draft
+	for _, c := range slices.Backward(campaigns) {
+		if c.State == campaign.StateDraft {
+			drafts = append(drafts, campaign.Draft{DraftRef: campaign.DraftRef{ID: int64(c.ID)}, Content: c.Content})
 		}
 	}
-	for _, t := range stored {
-		list = appendLinks(list, t.DraftRef, t.Content, kept)
-	}
-	return list, nil
-}
-
-func appendLinks(list []customLink, ref campaign.DraftRef, c campaign.Content, kept campaign.KeptLinks) []customLink {
-	kept = kept.Of(ref)
-	for _, lang := range c.Languages() {
-		for _, f := range campaign.Findings(c, lang) {
-			if f.Code == campaign.CodeCustomLink {
-				decided, _ := kept.Find(lang, f)
-				list = append(list, customLink{DraftRef: ref, Name: c.Name, Language: lang, Finding: f, Kept: decided})
+	for _, d := range append(drafts, stored...) {
+		of := kept.Of(d.DraftRef)
+		for _, lang := range d.Content.Languages() {
+			for _, f := range campaign.Findings(d.Content, lang) {
+				switch f.Code {
+				case campaign.CodeStandardLink:
+					standard++
+				case campaign.CodeCustomLink:
+					decided, _ := of.Find(lang, f)
+					own = append(own, customLink{DraftRef: d.DraftRef, Name: d.Content.Name, Language: lang, Finding: f, Kept: decided})
+				}
 			}
 		}
 	}
-	return list
+	return own, standard, nil
 }
 
 type linksPage struct {
@@ -275,7 +329,7 @@ func (s *site) upgradeLinks(w http.ResponseWriter, r *http.Request) {
 // showLinks lists the links. What was written about one that could not be kept
 // stands there still.
 func (s *site) showLinks(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	list, err := s.customLinks(r.Context())
+	list, _, err := s.unsubscribeLinks(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return

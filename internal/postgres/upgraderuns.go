@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
 )
 
@@ -21,9 +22,10 @@ func (db *DB) ToUpgrade(ctx context.Context) (some bool, err error) {
 	return some, nil
 }
 
-// CountToUpgrade returns how many contacts are not upgraded.
-func (db *DB) CountToUpgrade(ctx context.Context) (n int64, err error) {
-	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM contact WHERE upgraded_at IS NULL AND deleted_at IS NULL`).Scan(&n)
+// CountToUpgrade returns how many contacts are not upgraded, and counts no
+// further than most.
+func (db *DB) CountToUpgrade(ctx context.Context, most int) (n int64, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM contact WHERE upgraded_at IS NULL AND deleted_at IS NULL LIMIT $1) c`, most).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count contacts: %w", err)
 	}
@@ -31,18 +33,41 @@ func (db *DB) CountToUpgrade(ctx context.Context) (n int64, err error) {
 }
 
 // upgradeConcerns holds for the contacts c that a point of the upgrade is about;
-// $1 is how many real sends make an E-marketing consent.
+// $1 is how many real sends make an E-marketing consent. What was said before
+// stays as it is.
 func upgradeConcerns(point contact.UpgradePoint) string {
 	const mailed = `(SELECT count(*) FROM (SELECT FROM legacy_mailing l WHERE l.contact_id = c.id
 		AND l.status IN ('sent', 'opened', 'clicked', 'bounced') LIMIT $1) s) >= $1`
+	const asked = `EXISTS (SELECT FROM consent e WHERE e.contact_id = c.id AND e.purpose = '` + string(gating.PurposeEmarketing) + `'`
 	return map[contact.UpgradePoint]string{
 		contact.PointStored:    `$1 > 0`,
-		contact.PointMailed:    `NOT c.no_mailings AND ` + mailed,
-		contact.PointNever:     `NOT c.no_mailings AND NOT ` + mailed,
-		contact.PointWithdrawn: `c.no_mailings AND $1 > 0`,
+		contact.PointMailed:    `NOT c.no_mailings AND ` + mailed + ` AND NOT ` + asked + `)`,
+		contact.PointNever:     `NOT c.no_mailings AND NOT ` + mailed + ` AND NOT ` + asked + `)`,
+		contact.PointWithdrawn: `c.no_mailings AND $1 > 0 AND NOT ` + asked + ` AND (e.source <> '` + string(gating.SourceMigration) + `' OR e.basis = 'withdrawn'))`,
 		contact.PointTypes: `$1 > 0 AND EXISTS (SELECT FROM legacy_interest i JOIN interest_mapping m ON m.interest = i.interest
 			WHERE i.contact_id = c.id)`,
 	}[point]
+}
+
+// CountUpgrade returns how many contacts each point of the upgrade is about, and
+// counts no further than most of each. With a million contacts of whom few are
+// concerned it takes seconds.
+func (db *DB) CountUpgrade(ctx context.Context, threshold, most int) (map[contact.UpgradePoint]int64, error) {
+	counts := map[contact.UpgradePoint]int64{}
+	for _, point := range contact.UpgradePoints() {
+		concerns := upgradeConcerns(point)
+		if concerns == "" {
+			continue
+		}
+		var n int64
+		err := db.pool.QueryRow(ctx, `
+			SELECT count(*) FROM (SELECT FROM contact c WHERE upgraded_at IS NULL AND deleted_at IS NULL AND `+concerns+` LIMIT $2) c`, threshold, most).Scan(&n)
+		if err != nil {
+			return nil, fmt.Errorf("count contacts: %w", err)
+		}
+		counts[point] = n
+	}
+	return counts, nil
 }
 
 // upgradeWindow is how many contacts examples are looked for among.

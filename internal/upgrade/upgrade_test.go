@@ -184,3 +184,38 @@ func TestRunRewritesDraftsAndTemplatesAndListsYourOwnLinks(t *testing.T) {
 		t.Errorf("once more: %+v, %v", again, err)
 	}
 }
+
+// Before anything is tried, each point is counted as a try would count it, and
+// its examples are of those.
+func TestPointsAreCountedAsATryCountsThem(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	importFiles(t, db, map[string]string{
+		"contacts.csv": "id,email,company_id,no_mailings,left,interests,emarketing\n" +
+			"1,often@example.org,,0,0,,\n2,once@example.org,,0,0,Golf,\n3,never@example.org,,0,0,News,\n4,test@example.org,,0,0,,\n5,no@example.org,,1,0,News,\n" +
+			"6,yes@example.org,,0,0,,consent\n7,also@example.org,,0,0,,consent\n8,gone@example.org,,1,0,,withdrawn\n",
+		"mailings.csv":  "contact_id,mailing,sent_at,status\n1,a,2025-01-02,sent\n1,b,2025-01-03,opened\n2,a,2025-01-02,bounced\n4,a,2025-01-02,test\n5,a,2025-01-02,sent\n7,a,2025-01-02,sent\n",
+		"interests.csv": "interest,subscription_type\nNews,News\n",
+	})
+	for _, threshold := range []int{1, 2} {
+		planned, err := upgrade.Run(t.Context(), db, upgrade.Options{DryRun: true, Actor: "test", Threshold: threshold}, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[contact.UpgradePoint]int64{contact.PointStored: planned.Stored, contact.PointMailed: planned.Emarketing, contact.PointNever: planned.NeverMailed,
+			contact.PointWithdrawn: planned.Withdrawn, contact.PointTypes: planned.PreferencesIn}
+		got, err := db.CountUpgrade(t.Context(), threshold, 100)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("at %d: %s, %v", threshold, diff, err)
+		}
+		for point, n := range got {
+			examples, err := db.UpgradeExamples(t.Context(), point, threshold, 100)
+			if err != nil || int64(len(examples)) != n {
+				t.Errorf("at %d, point %d has %d examples of %d, %v", threshold, point, len(examples), n, err)
+			}
+			if bounded, err := db.CountUpgrade(t.Context(), threshold, 1); err != nil || bounded[point] > 1 {
+				t.Errorf("at %d, point %d is counted to %d, %v", threshold, point, bounded[point], err)
+			}
+		}
+	}
+}
