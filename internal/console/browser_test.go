@@ -55,7 +55,10 @@ func (o *office) open() *tab {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // the browser still listens for events
+		server.Close()
+	})
 	return &tab{t, ctx, server.URL}
 }
 
