@@ -158,6 +158,7 @@ func TestFaultTheConsoleTellsTheTruth(t *testing.T) {
 	w.press(w.say("console.campaigns"))
 	w.press("c")
 	w.is(campaign.StateSending)
+	i.await(id, "mails to be on their way", func(_ campaign.Campaign, b campaign.Report) bool { return relay.taken.Load() > some && b.Sending > 0 })
 	noWorker := w.say("console.hint.no_worker")
 	w.truth(i, id)
 
