@@ -156,9 +156,9 @@ func (w *Worker) judge(ctx context.Context, p *prepared) {
 func (w *Worker) pauseFailing(ctx context.Context, p *prepared, active campaign.Activity, reason string) {
 	switch paused, err := w.Store.PauseFailing(ctx, p.id, active.Resumed, reason); {
 	case err != nil:
-		w.Log.Warn("the campaign could not be paused yet", "campaign", p.id, "reason", reason, "error", err)
+		w.Log.Warn("the campaign could not be paused yet", "campaign", p.id, "reason", mailer.WithoutAddresses(reason), "error", err)
 	case paused:
-		w.Log.Warn("too many mails are not taken: the campaign is paused", "campaign", p.id, "reason", reason)
+		w.Log.Warn("too many mails are not taken: the campaign is paused", "campaign", p.id, "reason", mailer.WithoutAddresses(reason))
 	}
 }
 

@@ -339,11 +339,11 @@ func (t *tallies) add(name string, throttled bool, now time.Time) (slow bool, se
 }
 
 // isThrottle reports whether a reply asks for less (RFC 5321 section 4.2.2 and
-// RFC 4954): busy, local trouble, no room now.
+// RFC 4954): busy, local trouble, no room now. One mailbox alone does not.
 func isThrottle(reply mailer.Outcome) bool {
 	switch reply.Code {
 	case 421, 450, 451, 452, 454:
-		return reply.Kind == mailer.Later && reply.Blame != mailer.BlameSender
+		return reply.Kind == mailer.Later && reply.Blame != mailer.BlameSender && reply.Blame != mailer.BlameRecipient
 	}
 	return false
 }

@@ -62,7 +62,7 @@ func TestFaultRelayBeforeTheDot(t *testing.T) {
 				}
 			}
 			return nil
-		}, []string{wordLost}}, // each mail has another connection at once
+		}, []string{wordFarewell}}, // each mail has another connection at once
 		"451 for a domain": {firstTime(func(at, to string) *mailertest.Do {
 			if at == "RCPT" && strings.HasSuffix(to, "@other.example") {
 				return &mailertest.Do{Reply: "451 4.7.1 greylisted"}

@@ -302,6 +302,7 @@ const (
 	wordStops     = "worker stops: finishing what is in flight"
 	wordRelayGone = "a relay cannot be reached"
 	wordLost      = "connections to a relay were lost"
+	wordFarewell  = "a relay closes connections between mails"
 	wordNotKept   = "outcomes could not be kept yet; trying again"
 	wordKept      = "outcomes are kept again"
 	wordPlan      = "rang again for planning"

@@ -33,6 +33,8 @@ type connection struct {
 	carried   bool  // a mail has come to its end here
 	mails     int   // that were taken
 	answered  bool  // and the relay has answered since the newest began
+	rested    bool  // it had waited for the newest for a while
+	closing   reply // the 421 by which the relay has closed it, if it has
 	leaving   bool  // the connection is to be closed, and others have its place
 	write     []byte
 }
@@ -42,6 +44,23 @@ type reply struct {
 	code     int
 	enhanced string
 	text     string
+}
+
+// String is the reply as a log may have it.
+func (r reply) String() string {
+	return WithoutAddresses(fmt.Sprintf("%d %s %s", r.code, r.enhanced, r.text))
+}
+
+// WithoutAddresses returns what a relay says without the e-mail addresses in it, for
+// logs.
+func WithoutAddresses(says string) string {
+	words := strings.Fields(says)
+	for i, w := range words {
+		if strings.Contains(w, "@") {
+			words[i] = "…"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func newConnection(client *smtp.Client, relay *relayState) *connection {
@@ -213,7 +232,9 @@ var errLost = errors.New("the connection was lost")
 func (c *connection) open(m *Mail, announced bool) (*Outcome, error) {
 	c.answered = false
 	if !announced {
-		if err := c.inStep(); err != nil {
+		err := c.inStep()
+		c.answered = false // what it says of itself is no answer
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -264,6 +285,9 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 			if r.code == 421 {
 				return c.outcome(at, r), nil // the relay closes, and answers no more
 			}
+		case refused != nil && r.code == 421:
+			c.closing = r
+			return c.outcome(at, *refused), nil
 		case refused != nil && i == atData && r.code == 354:
 			// RFC 2920 section 3.1: end the message that nobody is to get.
 			if _, err := c.command(".\r\n"); err != nil {
@@ -282,16 +306,43 @@ func (c *connection) readEnvelope() (*Outcome, error) {
 // refused (RFC 5321 section 4.1.1.5): a relay that does so holds on to the envelope,
 // and would refuse the next mail for it.
 func (c *connection) abandon() error {
+	if c.closing.code != 0 {
+		return c.left(c.closing)
+	}
 	if !c.reset {
 		return nil
 	}
 	c.reset = false
 	r, err := c.command("RSET\r\n")
-	if err == nil && r.code/100 != 2 {
-		err = fmt.Errorf("%w: the relay refuses RSET: %d %s", errLost, r.code, r.text)
+	switch {
+	case err == nil && r.code == 421:
+		err = c.left(r)
+	case err == nil && r.code/100 != 2:
+		err = fmt.Errorf("%w: the relay refuses RSET: %s", errLost, r)
 	}
 	return err
 }
+
+// farewell is the end of a connection that the relay has closed between two mails,
+// with its words: of an idle one, say, or after too many refusals.
+type farewell struct{ reply }
+
+func (f *farewell) Error() string { return "the relay has closed the connection: " + f.reply.String() }
+
+func (f *farewell) Unwrap() error { return errLost }
+
+// left is the end that a 421 brings (RFC 5321 section 3.8). It is a farewell, and no
+// trouble, where the relay has taken mails or has been left waiting.
+func (c *connection) left(r reply) error {
+	if c.isProven() {
+		return &farewell{r}
+	}
+	return fmt.Errorf("%w: %s", errLost, r)
+}
+
+// isProven reports whether an end of the connection, before the relay has answered,
+// says nothing of the relay.
+func (c *connection) isProven() bool { return c.carried || c.rested }
 
 // accepts reports whether the reply to a step is good.
 func accepts(r reply, at step) bool {
@@ -308,16 +359,19 @@ func isOutOfStep(r reply, at step) bool {
 }
 
 func outOfStep(r reply) error {
-	return fmt.Errorf("%w: the relay's reply is for something else: %d %s", errLost, r.code, r.text)
+	return fmt.Errorf("%w: the relay's reply is for something else: %s", errLost, r)
 }
 
 // inStep holds a relay from which no reply is outstanding to having sent none: the
 // next ones would be taken for those of the wrong command.
 func (c *connection) inStep() error {
-	if c.client.Text.R.Buffered() > 0 {
-		return fmt.Errorf("%w: the relay says what nobody asked for", errLost)
+	if c.client.Text.R.Buffered() == 0 {
+		return nil
 	}
-	return nil
+	if r, err := c.read(); err == nil && r.code == 421 {
+		return c.left(r)
+	}
+	return fmt.Errorf("%w: the relay says what nobody asked for", errLost)
 }
 
 // hand writes the message and its final dot, and with it the envelope of the

@@ -41,7 +41,7 @@ type Blame int
 const (
 	// BlameMail: the message, where it goes, or nobody knows.
 	BlameMail Blame = iota
-	// BlameRecipient: there is no such mailbox.
+	// BlameRecipient: there is no such mailbox, or it takes nothing now.
 	BlameRecipient
 	// BlameSender: the relay does not take mail of this sender, whoever it is to.
 	BlameSender

@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime/quotedprintable"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-message/mail"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/jatak-mail/jatak/internal/logtest"
 	"github.com/jatak-mail/jatak/internal/mailer/mailertest"
 )
 
@@ -346,7 +349,7 @@ func TestOutcomes(t *testing.T) {
 		{"greylisted", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "451 4.7.1 come back"} }, Outcome{Kind: Later, Code: 451, Enhanced: "4.7.1"}, 0},
 		{"DATA refused", "DATA", func() *mailertest.Do { return &mailertest.Do{Reply: "554 no"} }, Outcome{Kind: Refused, Code: 554}, 0},
 		{"content refused", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "554 5.7.1 spam"} }, Outcome{Kind: Refused, Code: 554, Enhanced: "5.7.1"}, 0},
-		{"full for now", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "452 4.2.2 full"} }, Outcome{Kind: Later, Code: 452, Enhanced: "4.2.2"}, 0},
+		{"full for now", "DOT", func() *mailertest.Do { return &mailertest.Do{Reply: "452 4.2.2 full"} }, Outcome{Kind: Later, Blame: BlameRecipient, Code: 452, Enhanced: "4.2.2"}, 0},
 		{"closing", "RCPT", func() *mailertest.Do { return &mailertest.Do{Reply: "421 4.3.2 shutting down"} }, Outcome{Kind: Later, Blame: BlameRelay, Code: 421, Enhanced: "4.3.2"}, 0},
 		{"closing, once", "RCPT", first(mailertest.Do{Reply: "421 4.3.2 shutting down"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
 		{"closing at MAIL, once", "MAIL", first(mailertest.Do{Reply: "421 4.4.2 too many mails on one connection"}), Outcome{Kind: Accepted, Code: 250, Enhanced: "2.0.0"}, 1},
@@ -434,6 +437,45 @@ func TestRefusedResetCostsNoOtherMail(t *testing.T) {
 				if wrong(address) != (o.Kind == Refused && o.Code == 550) || !wrong(address) && o.Kind != Accepted {
 					t.Errorf("%s: %+v", address, o)
 				}
+			}
+		})
+	}
+}
+
+// A relay that closes connections between mails, with a word of why, costs no mail
+// anything. The log has each reason once, and nobody's address.
+func TestRelayThatClosesBetweenMails(t *testing.T) {
+	t.Parallel()
+	for name, extensions := range map[string][]string{"pipelining": nil, "without pipelining": {"8BITMIME"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mails atomic.Int32
+			sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+				switch {
+				case at == "RCPT" && strings.Contains(to, "3"):
+					return &mailertest.Do{Reply: "452 4.2.2 full"}
+				case at == "RSET":
+					return &mailertest.Do{Reply: "421 4.7.0 sink.test Error: too many errors, bo@example.org"}
+				case at == "MAIL" && mails.Add(1)%9 == 0:
+					return &mailertest.Do{Reply: "421 4.4.2 sink.test Error: timeout exceeded"}
+				}
+				return nil
+			}, extensions...)
+			var log logtest.Log
+			s := newSenderWith(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, sink.URL("max_conns=2"))
+			for address, o := range s.send(addresses(100)...) {
+				if full := strings.Contains(address, "3"); full != (o.Code == 452) || !full && o.Kind != Accepted {
+					t.Errorf("%s: %+v", address, o)
+				}
+			}
+			says := log.String()
+			for _, reason := range []string{"421 4.4.2 sink.test Error: timeout exceeded", "421 4.7.0 sink.test Error: too many errors"} {
+				if strings.Count(says, `says="`+reason) != 1 {
+					t.Errorf("the log does not say %q once:\n%s", reason, says)
+				}
+			}
+			if strings.Contains(says, "bo@") {
+				t.Errorf("the log has an address:\n%s", says)
 			}
 		})
 	}

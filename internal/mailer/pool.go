@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,11 +65,12 @@ type relayState struct {
 	failures  int // in a row
 	fruitless int // connections in a row that carried no mail, or brought the word that none is taken
 	downUntil time.Time
-	fullUntil time.Time // other processes have the connections
-	cause     error     // of the last failure
-	lost      int       // connections, since the log has told of it
-	told      time.Time // of connections that were lost
-	reported  bool      // the log says that it cannot be reached
+	fullUntil time.Time       // other processes have the connections
+	cause     error           // of the last failure
+	farewells map[string]bool // RFC 3463 codes of those that the log has told of
+	lost      int             // connections, since the log has told of it
+	told      time.Time       // of connections that were lost
+	reported  bool            // the log says that it cannot be reached
 }
 
 // beat is how often those who wait for a connection look again: whether a relay
@@ -96,7 +96,7 @@ func NewPool(relays []Relay, o Options) (*Pool, error) {
 		if r.Idle <= 0 {
 			r.Idle = o.Idle
 		}
-		p.relays = append(p.relays, &relayState{Relay: r, name: r.Name(), work: make(chan *Mail)})
+		p.relays = append(p.relays, &relayState{Relay: r, name: r.Name(), work: make(chan *Mail), farewells: map[string]bool{}})
 	}
 	p.groups = groups(p.relays)
 	p.running.Go(p.wake)
@@ -285,9 +285,13 @@ func (p *Pool) connect(r *relayState) {
 	c := newConnection(client, r)
 	err = p.converse(c)
 	_, refuses := errors.AsType[*refusesAll](err)
+	bye, left := errors.AsType[*farewell](err)
 	switch {
 	case err == nil || refuses:
 		c.quit()
+	case left:
+		p.tellFarewell(r, bye)
+		_ = client.Close()
 	case !errors.Is(err, errDropped):
 		p.tellLost(r, err)
 		fallthrough
@@ -307,7 +311,7 @@ func (p *Pool) connect(r *relayState) {
 	case refuses:
 		r.fruitless = mostFruitless // a new connection alone does not prove it well
 		p.failed(r, err)
-	case err != nil && !c.carried && !errors.Is(err, errDropped):
+	case err != nil && !c.carried && !(c.rested && !c.answered) && !left && !errors.Is(err, errDropped):
 		r.fruitless++
 		if r.fruitless >= mostFruitless {
 			p.failed(r, err)
@@ -338,6 +342,20 @@ func (p *Pool) tellLost(r *relayState, err error) {
 		p.options.Log.Warn("connections to a relay were lost", "relay", r.name, "connections", r.lost, "error", err)
 		r.lost, r.told = 0, now
 	}
+}
+
+// mostFarewells bounds how many kinds of farewells the log tells of.
+const mostFarewells = 10
+
+// tellFarewell tells why a relay closes connections between mails, each reason once.
+func (p *Pool) tellFarewell(r *relayState, f *farewell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.farewells[f.enhanced] || len(r.farewells) == mostFarewells {
+		return
+	}
+	r.farewells[f.enhanced] = true
+	p.options.Log.Info("a relay closes connections between mails; its mails go over others", "relay", r.name, "says", f.reply)
 }
 
 // dial opens a connection, if the other processes leave one.
@@ -459,9 +477,11 @@ func (p *Pool) converse(c *connection) error {
 	for c.mails < r.MailsPerConnection && !p.surplus(c) {
 		idle.Reset(r.Idle)
 		r.idle.Add(1)
+		waits := time.Now()
 		select {
 		case m := <-r.work:
 			r.idle.Add(-1)
+			c.rested = time.Since(waits) >= longRest
 			if err := p.carry(c, m); err != nil {
 				return err
 			}
@@ -552,6 +572,9 @@ func (p *Pool) carry(c *connection, m *Mail) error {
 	return nil
 }
 
+// longRest is after how long a relay may well close a connection that brings nothing.
+const longRest = time.Second
+
 func tooLate(c *connection) Outcome {
 	return Outcome{Kind: Unsent, Text: "it waited, and may no longer leave", Relay: c.relay.name}
 }
@@ -562,7 +585,11 @@ func tooLate(c *connection) Outcome {
 func (p *Pool) refused(c *connection, m *Mail, o *Outcome) error {
 	r := c.relay
 	closing := o.Code == 421 // RFC 5321 section 3.8: the relay closes the connection
+	between := closing && o.Kind == Unsent && c.isProven()
 	switch {
+	case between && m.stale < p.Window():
+		m.stale++
+		p.resubmit(c, m, *o)
 	case (o.Blame == BlameSender || o.Blame == BlameRelay && !closing) && p.elsewhere(c, m, *o):
 	case closing && m.closed == 0:
 		m.closed++
@@ -570,14 +597,16 @@ func (p *Pool) refused(c *connection, m *Mail, o *Outcome) error {
 	default:
 		m.Done(*o)
 	}
-	says := strings.TrimSpace(fmt.Sprintf("%d %s", o.Code, strings.TrimSpace(o.Enhanced+" "+o.Text)))
+	says := reply{o.Code, o.Enhanced, o.Text}
 	switch {
+	case between:
+		return &farewell{says}
 	case closing:
 		return fmt.Errorf("%w: %s", errLost, says)
 	case o.Kind == Unsent:
-		return &refusesAll{says}
+		return &refusesAll{says.String()}
 	case o.Blame == BlameRelay && r.trouble.Add(1) >= mostFruitless:
-		return &refusesAll{says}
+		return &refusesAll{says.String()}
 	case o.Blame != BlameRelay:
 		p.proven(c)
 	}
@@ -621,7 +650,7 @@ const mostAttempts = 3
 // handed over: nothing has left, and another connection may have it, of another
 // relay if there is one.
 func (p *Pool) lostBefore(c *connection, m *Mail, cause error) {
-	if c.carried && !c.answered && m.stale < p.Window() {
+	if c.isProven() && !c.answered && m.stale < p.Window() {
 		m.stale++ // the relay was restarted, say: that is no fault of this mail
 	} else {
 		m.attempts++

@@ -47,6 +47,9 @@ func rules() []rule {
 		{says: []string{"sender address rejected", "sender rejected", "not owned by", "to send as", "sendasdenied", "sender identity", "address is not verified"},
 			kind: Later, blame: BlameSender},
 		{enhanced: []string{"?.1.7", "?.1.8", "?.2.252", "?.7.54", "?.7.60"}, kind: Later, blame: BlameSender},
+		// Postfix's bounds on a client, whoever its mails are from and to.
+		{at: []step{atMail}, says: []string{"too much mail from"}, kind: Unsent, blame: BlameRelay},
+		{at: []step{atRcpt}, says: []string{"too many recipients from"}, kind: Later, blame: BlameRelay},
 		// At MAIL nobody has spoken of a recipient yet.
 		{at: []step{atMail}, codes: []int{421, 454}, kind: Unsent, blame: BlameRelay},
 		{at: []step{atMail}, enhanced: []string{"?.3.*"}, kind: Unsent, blame: BlameRelay},
@@ -61,6 +64,8 @@ func rules() []rule {
 		// Nobody is there.
 		{enhanced: []string{"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1", "5.4.4"}, kind: Refused, blame: BlameRecipient},
 		{at: []step{atRcpt}, codes: []int{550, 551, 553}, enhanced: []string{""}, kind: Refused, blame: BlameRecipient},
+		// One mailbox is full, or not known yet: that says nothing of its neighbours.
+		{enhanced: []string{"4.1.*", "4.2.2"}, kind: Later, blame: BlameRecipient},
 		{kind: keep},
 	}
 }

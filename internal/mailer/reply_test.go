@@ -59,12 +59,16 @@ func TestReplies(t *testing.T) {
 		{atDot, "454 Throttling failure: Maximum sending rate exceeded.", "later, relay"},
 		{atDot, "550 5.1.90 you have reached your daily limit", "later, relay"},
 		{atRcpt, "421 4.3.2 shutting down", "later, relay"},
+		{atMail, "450 4.7.1 Error: too much mail from 192.0.2.1", "unsent, relay"},
+		{atRcpt, "450 4.7.1 Error: too many recipients from 192.0.2.1", "later, relay"},
+		// One mailbox wants it later.
+		{atRcpt, "452 4.2.2 mailbox full", "later, recipient"},
+		{atRcpt, "450 4.1.1 unverified address", "later, recipient"},
 		// The destination wants less, or later.
 		{atRcpt, "421 4.7.0 [TSS04] temporarily deferred", "later, mail"},
 		{atDot, "421-4.7.28 unusual rate of mail", "later, mail"},
 		{atRcpt, "451 4.7.1 greylisted", "later, mail"},
 		{atRcpt, "450 4.2.1 receiving mail too quickly", "later, mail"},
-		{atRcpt, "452 4.2.2 mailbox full", "later, mail"},
 		{atRcpt, "552 5.2.2 mailbox full", "later, mail"},
 		{atRcpt, "552 too many recipients", "later, mail"},
 		// Nobody is there.
