@@ -10,7 +10,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fals
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help screenshots demo build test test-short check format vet staticcheck tidy vulnerabilities bench-console bench-gate bench-people bench-portal bench-send test-faults fuzz clean
+.PHONY: help screenshots demo build test test-race test-short check format vet staticcheck tidy vulnerabilities bench-console bench-gate bench-people bench-portal bench-send test-faults fuzz clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,9 +24,14 @@ demo: ## From a legacy export to mails in an inbox, on this machine (ARGS="--onc
 build: ## Build bin/jatak, one static binary
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o bin/jatak ./cmd/jatak
 
-test: ## All tests, with real PostgreSQL, Redis, SMTP and browser, and the race detector
+test: ## All tests, with real PostgreSQL, Redis, SMTP and browser; the race detector where neither browsers nor whole processes are at work
 	@script/install-deps test >&2
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=14m ./...
+	$(GO) test -shuffle=on -timeout=14m ./cmd/jatak ./internal/console ./internal/preferences
+	CGO_ENABLED=1 $(GO) test -race -short -shuffle=on -timeout=14m $$($(GO) list ./... | grep -v /cmd/jatak$$)
+
+test-race: ## All tests with the race detector: a quarter of an hour and more
+	@script/install-deps test >&2
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=40m ./...
 
 test-short: ## The quick tests, without the race detector
 	$(GO) test -short ./...
