@@ -166,6 +166,7 @@ func campaignPages(s samples) []benchPage {
 		page(report, "finished, compared with chosen ones", fmt.Sprintf("with=%d&with=%d", s.Old, s.Old-7), s.Finished),
 		page(report+".csv", "destinations", "part=destinations", s.Finished),
 		page(report+".csv", "over time", "part=time", s.Finished),
+		page("GET /campaigns/{id}/sent", "", "", s.Finished),
 		page(report, "under way", "", s.Running),
 		page(report, "under way, counted", "", s.Running),
 		page(report, "an old one", "", s.Old),

@@ -39,14 +39,14 @@ type composerStore interface {
 const composerBody = 6*campaign.MaxPart + 64<<10
 
 func (s *site) composerRoutes() (list []route) {
-	for _, base := range []string{"/campaigns/{id}", "/templates/{id}"} {
+	for base, look := range map[string]staff.Role{"/campaigns/{id}": staff.Viewer, "/templates/{id}": staff.Marketer} {
 		list = append(list,
 			route{pattern: "GET " + base + "/edit", role: staff.Marketer, handle: s.resume},
 			route{pattern: "GET " + base + "/edit/{step}", role: staff.Marketer, handle: s.compose},
 			route{pattern: "POST " + base + "/edit/{step}", role: staff.Marketer, handle: s.save, body: composerBody, kept: true},
 			route{pattern: "GET " + base + "/findings", role: staff.Marketer, handle: s.findings},
-			route{pattern: "GET " + base + "/mail", role: staff.Marketer, handle: s.mail},
-			route{pattern: "GET " + base + "/preview", role: staff.Marketer, handle: s.preview},
+			route{pattern: "GET " + base + "/mail", role: look, handle: s.mail},
+			route{pattern: "GET " + base + "/preview", role: look, handle: s.preview},
 			route{pattern: "GET " + base + "/readers", role: staff.Marketer, handle: s.readers},
 			route{pattern: "GET " + base + "/tests", role: staff.Marketer, handle: s.tests},
 			route{pattern: "POST " + base + "/test", role: staff.Marketer, handle: s.sendTest, kept: true},
@@ -57,6 +57,7 @@ func (s *site) composerRoutes() (list []route) {
 	}
 	return append(list,
 		route{pattern: "GET /campaigns", role: staff.Viewer, handle: s.toList},
+		route{pattern: "GET /campaigns/{id}/sent", role: staff.Viewer, handle: s.sent},
 		route{pattern: "GET /campaigns/{id}/test", role: staff.Marketer, handle: s.toTest},
 		route{pattern: "GET /templates/{id}/test", role: staff.Marketer, handle: s.toTest},
 		route{pattern: "GET /campaigns/new", role: staff.Marketer, handle: s.newCampaign},
@@ -341,6 +342,14 @@ func basisNames() []string {
 	return []string{string(gating.BasisConsent), string(gating.BasisSoftOptIn), string(gating.BasisLegitimateInterest), string(gating.BasisContract)}
 }
 
+// ownName is what a language calls itself.
+func (s *site) ownName(code string) string {
+	if slices.Contains(s.Templates.Languages(), code) {
+		return s.Templates.Text(code, "language")
+	}
+	return code
+}
+
 // languageChoices lists the languages by their own names.
 func (s *site) languageChoices(chosen string) (list []choice) {
 	for _, code := range s.Templates.Languages() {
@@ -398,11 +407,7 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 	p.Variant = p.Content.Variants[p.Language]
 	p.Markdown = isMarkdown(p.Variant)
 	for _, code := range p.Content.Languages() {
-		name := s.Templates.Text(code, "language")
-		if name == "" || !slices.Contains(s.Templates.Languages(), code) {
-			name = code
-		}
-		p.Tabs = append(p.Tabs, languageTab{code, name, code == p.Language, code == p.Content.DefaultLanguage})
+		p.Tabs = append(p.Tabs, languageTab{code, s.ownName(code), code == p.Language, code == p.Content.DefaultLanguage})
 	}
 	for _, l := range s.languageChoices("") {
 		if _, has := p.Content.Variants[l.Value]; !has {
@@ -413,7 +418,7 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 	query := r.URL.Query()
 	p.Looking = query.Has("q") || query.Has("width") || query.Has("dark")
 	var err error
-	if p.Preview, err = s.previewPane(r, p.Ref, p.Content, p.Language); err != nil {
+	if p.Preview, err = s.previewPane(r, campaign.Draft{DraftRef: p.Ref, Content: p.Content, State: campaign.StateDraft}, p.Language); err != nil {
 		return err
 	}
 	p.Tests, err = s.testsPane(r, p.Ref)
@@ -424,7 +429,7 @@ func (s *site) fillContent(r *http.Request, p *composerPage, lang string) error 
 func (s *site) fillFindings(r *http.Request, p *composerPage) {
 	v := p.Content.Variants[p.Language]
 	p.Other = len(p.Content.Variants) > 1
-	p.Blank = strings.TrimSpace(v.Subject+v.Markdown+v.Text) == "" && strings.TrimSpace(strings.ReplaceAll(v.HTML, strings.TrimSpace(emptyHTML), "")) == ""
+	p.Blank = strings.TrimSpace(v.Subject) == "" && bare(v)
 	if p.Blank {
 		return
 	}
@@ -440,6 +445,11 @@ func (s *site) fillFindings(r *http.Request, p *composerPage) {
 		all += mendable(p.Content, lang, kept)
 	}
 	p.MendAll = all > 1 && mendable(p.Content, p.Language, kept) > 0
+}
+
+// bare reports that there is no mail to a subject yet.
+func bare(v campaign.Variant) bool {
+	return strings.TrimSpace(v.Markdown+v.Text+strings.ReplaceAll(v.HTML, strings.TrimSpace(emptyHTML), "")) == ""
 }
 
 // isMarkdown reports whether a variant is written in Markdown. A new one is: it

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"mime/multipart"
@@ -322,6 +323,90 @@ func TestThePreviewIsShutIn(t *testing.T) {
 	}
 	if w := b.do("GET", at+"/mail?version=77", nil); w.Code != http.StatusNotFound {
 		t.Errorf("a version that is not there answers %d", w.Code)
+	}
+}
+
+// The mail of a campaign can be looked at when it is launched too, as any contact,
+// in each language; who may not see contacts sees it as a made-up reader.
+func TestASentMailCanBeLookedAt(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b, viewer := o.as(staff.Marketer), o.as(staff.Viewer)
+	variant := func(hello string) campaign.Variant {
+		return campaign.Variant{Subject: hello + " {{ contact.first_name }}", Preheader: "Before " + hello, HTML: "<p>" + hello + ` {{ contact.first_name }}</p><a href="{{ manage_url }}">Manage</a> Pakhuskaj 7`}
+	}
+	id, err := o.db.CreateCampaign(t.Context(), campaign.Content{Name: "July", FromName: "N", FromAddress: "news@jatak.example", PostalAddress: "Pakhuskaj 7", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": variant("Dear"), "da": variant("Kære")}}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("/campaigns/%d", id)
+	sees := func(b *browser, path string, want ...string) string {
+		t.Helper()
+		page := html.UnescapeString(b.do("GET", path, nil).Body.String())
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s does not show %q: %s", path, text, page)
+			}
+		}
+		return page
+	}
+	if w := b.do("GET", at+"/sent", nil); w.Header().Get("Location") != at {
+		t.Errorf("of a draft it answers %d", w.Code)
+	}
+	if err := o.db.Schedule(t.Context(), id, noon.Add(time.Hour), campaign.Override{}); err != nil {
+		t.Fatal(err)
+	}
+	sees(viewer, at, at+"/sent")
+	if err := errors.Join(o.db.Unschedule(t.Context(), id), o.db.Launch(t.Context(), id, campaign.Override{}, noon)); err != nil {
+		t.Fatal(err)
+	}
+	sees(b, at, at+"/sent")
+	sees(b, at+"/report", at+"/sent")
+	page := sees(b, at+"/sent", "Dear Anna", "Before Dear", "N <news@jatak.example>", at+"/mail?as=0&lang=en", at+"/sent?lang=da", at+"/readers")
+	if strings.Contains(page, "/edit/") {
+		t.Errorf("what is sent can be written: %s", page)
+	}
+	// A contact gets it in their own language, or in one that is asked for.
+	sees(b, at+"/readers?q=holm", at+"/sent?as=2")
+	sees(b, at+"/sent?as=2", "Kære "+nasty, at+"/mail?as=2&lang=da", at+"/sent?as=2&lang=en")
+	sees(b, at+"/sent?as=2&lang=en", "Dear "+nasty)
+	sees(b, at+"/preview?as=2&lang=da&width=phone", "Kære "+nasty, at+"/sent", "frame phone")
+	sees(b, at+"/mail?as=2&lang=da", "Kære "+nasty)
+	for _, path := range []string{"/sent?as=2", "/preview?as=2&lang=en", "/mail?as=2&lang=en"} {
+		page := sees(viewer, at+path, "Dear Anna")
+		if strings.Contains(page, "Dear <") || strings.Contains(page, "/readers") {
+			t.Errorf("%s shows a contact to a viewer: %s", path, page)
+		}
+	}
+}
+
+// A preview with nothing to show says so, and what to do.
+func TestAPreviewOfNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Marketer)
+	words := func(key string) string { return html.EscapeString(o.words.Text("en", key)) }
+	at := strings.TrimSuffix(b.goes("/campaigns", url.Values{"from": {"blank"}, "name": {"June"}}, "/campaigns/"), "/edit")
+	for _, format := range []string{"markdown", "html"} {
+		b.goes(at+"/edit/content", b.form(at+"/edit/content", url.Values{"language": {"en"}, "format": {format}, "subject": {"S"}, "source": {""}, "do": {"format:" + format}}), at)
+		for _, path := range []string{"/edit/content", "/preview?lang=en"} {
+			if page := b.do("GET", at+path, nil).Body.String(); !strings.Contains(page, words("console.composer.preview.bare")) || strings.Contains(page, "<iframe") || strings.Contains(page, words("console.composer.preview.nobody")) {
+				t.Errorf("an empty mail in %s shows %s", format, page)
+			}
+		}
+	}
+	b.goes(at+"/edit/content", b.form(at+"/edit/content", url.Values{"language": {"en"}, "format": {"markdown"}, "source": {"Hello"}}), at)
+	if page := b.do("GET", at+"/preview?lang=en", nil).Body.String(); strings.Contains(page, words("console.composer.preview.bare")) || !strings.Contains(page, "<iframe") {
+		t.Errorf("a mail shows %s", page)
+	}
+	for _, id := range []string{"1", "2"} {
+		if w := o.as(staff.Officer).do("POST", "/contacts/"+id+"/erase", url.Values{"number": {id}}); w.Code != http.StatusSeeOther {
+			t.Fatalf("erasing answers %d: %s", w.Code, w.Body)
+		}
+	}
+	if page := b.do("GET", at+"/preview?lang=en", nil).Body.String(); !strings.Contains(page, words("console.composer.preview.nobody")) || !strings.Contains(page, "/imports") || !strings.Contains(page, "<iframe") {
+		t.Errorf("with no contacts it shows %s", page)
 	}
 }
 

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +18,12 @@ import (
 
 // previewPane shows a mail as somebody would get it.
 type previewPane struct {
-	Base, Language, Source   string // Source is the address of the mail in the frame
+	Base, Page, Language     string // Page is the address of the page that the pane is on
+	Source                   string // the address of the mail in the frame
 	Subject, Text, Preheader string
+	Sent                     bool          // the mail is frozen: nothing about it is to be done
+	Bare                     bool          // there is no mail to the subject yet
+	Nobody                   bool          // there is no contact to see it as
 	Problem                  string        // why there is nothing to be seen
 	Place                    string        // of the problem
 	Excerpt                  []excerptLine // of the source around it
@@ -50,10 +53,10 @@ func madeUp() contact.Contact {
 }
 
 // previewPane reads from the address as whom, in what width and in which light.
-func (s *site) previewPane(r *http.Request, ref campaign.DraftRef, c campaign.Content, lang string) (p previewPane, err error) {
-	query := r.URL.Query()
-	p = previewPane{Base: base(ref), Language: lang, Dark: query.Get("dark") == "1", Phone: query.Get("width") == "phone", Search: query.Get("q")}
-	as, err := s.readAs(r.Context(), query.Get("as"))
+func (s *site) previewPane(r *http.Request, d campaign.Draft, lang string) (p previewPane, err error) {
+	query, c := r.URL.Query(), d.Content
+	p = previewPane{Base: base(d.DraftRef), Page: shownOn(d), Sent: d.State != campaign.StateDraft, Language: lang, Bare: bare(c.Variants[lang]), Dark: query.Get("dark") == "1", Phone: query.Get("width") == "phone", Search: query.Get("q")}
+	as, err := s.readAs(r)
 	if err != nil {
 		return p, err
 	}
@@ -72,10 +75,23 @@ func (s *site) previewPane(r *http.Request, ref campaign.DraftRef, c campaign.Co
 		err = nil
 	}
 	p.Subject, p.Text, p.Preheader = copied.Subject, copied.Text, c.Variants[lang].Preheader
-	if p.Search != "" {
-		p.Readers, err = s.findReaders(r, p.Base, query)
+	switch {
+	case p.Search != "":
+		p.Readers, err = s.findReaders(r, p.Page, query)
+	case p.As == 0:
+		var some bool
+		some, err = s.Store.HasContacts(r.Context())
+		p.Nobody = err == nil && !some
 	}
 	return p, err
+}
+
+// shownOn is the page with the preview of a draft, or of what it has become.
+func shownOn(d campaign.Draft) string {
+	if d.State == campaign.StateDraft {
+		return stepPath(d.DraftRef, stepContent)
+	}
+	return base(d.DraftRef) + "/sent"
 }
 
 // excerptAround is how many lines are shown before and after one that is wrong.
@@ -131,13 +147,14 @@ func recipientOf(c contact.Contact) campaign.Recipient {
 	return campaign.Recipient{FirstName: c.FirstName, LastName: c.LastName, Email: c.Email, Company: c.Company, ManageURL: "https://jatak.example/m/preview"}
 }
 
-// readAs returns the contact of an id, or the made-up one.
-func (s *site) readAs(ctx context.Context, id string) (contact.Contact, error) {
-	n, err := strconv.ParseInt(id, 10, 64)
-	if err != nil || n < 1 {
+// readAs returns the contact that an address names, or the made-up one: nobody
+// is shown to who may not see contacts.
+func (s *site) readAs(r *http.Request) (contact.Contact, error) {
+	n, err := strconv.ParseInt(r.URL.Query().Get("as"), 10, 64)
+	if err != nil || n < 1 || !userOf(r).Role.May(staff.Marketer) {
 		return madeUp(), nil
 	}
-	for c, err := range s.Store.People(ctx, []contact.ID{contact.ID(n)}) {
+	for c, err := range s.Store.People(r.Context(), []contact.ID{contact.ID(n)}) {
 		return c, err
 	}
 	return madeUp(), nil
@@ -149,7 +166,7 @@ func (s *site) preview(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p, err := s.previewPane(r, d.DraftRef, d.Content, variantOf(d.Content, r.URL.Query().Get("lang")))
+	p, err := s.previewPane(r, d, variantOf(d.Content, r.URL.Query().Get("lang")))
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -157,10 +174,56 @@ func (s *site) preview(w http.ResponseWriter, r *http.Request) {
 	s.fragment(w, r, http.StatusOK, "composer", "preview", p)
 }
 
+// sentPage is the mail of a campaign that is launched, or waits for its time.
+type sentPage struct {
+	campaign.Campaign
+	Kind    string // of the state's badge
+	From    string
+	Tabs    []sentTab // with more than one language
+	Preview previewPane
+}
+
+type sentTab struct {
+	Code, Name, Href string
+	Current          bool
+}
+
+func (s *site) sent(w http.ResponseWriter, r *http.Request) {
+	c, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	if c.State == campaign.StateDraft {
+		s.redirect(w, r, fmt.Sprintf("/campaigns/%d", c.ID))
+		return
+	}
+	query := r.URL.Query()
+	lang := query.Get("lang")
+	if _, ok := c.Content.Variants[lang]; !ok { // each contact has a language of their own
+		as, err := s.readAs(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		lang = c.Content.LanguageFor(as.Language)
+	}
+	p := sentPage{Campaign: c, Kind: kindOf(c.State), From: c.Content.FromName + " <" + c.Content.FromAddress + ">"}
+	var err error
+	if p.Preview, err = s.previewPane(r, campaign.Draft{DraftRef: campaign.DraftRef{ID: int64(c.ID)}, Content: c.Content, State: c.State}, lang); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	for _, code := range c.Content.Languages() {
+		query.Set("lang", code)
+		p.Tabs = append(p.Tabs, sentTab{code, s.ownName(code), p.Preview.Page + "?" + query.Encode(), code == lang})
+	}
+	s.show(w, r, http.StatusOK, "sent", "campaigns", "", p)
+}
+
 // mostReaders is how many contacts are offered to preview a mail as.
 const mostReaders = 8
 
-func (s *site) findReaders(r *http.Request, base string, query url.Values) (list []reader, err error) {
+func (s *site) findReaders(r *http.Request, page string, query url.Values) (list []reader, err error) {
 	words := strings.Fields(strings.ToValidUTF8(strings.ReplaceAll(query.Get("q"), "\x00", ""), ""))
 	if len(words) == 0 {
 		return nil, nil
@@ -176,7 +239,7 @@ func (s *site) findReaders(r *http.Request, base string, query url.Values) (list
 				link.Set(kept, v)
 			}
 		}
-		list = append(list, reader{int64(c.ID), strings.TrimSpace(c.Name()), c.Company, contact.Address(c.Email).Masked(), base + "/edit/content?" + link.Encode()})
+		list = append(list, reader{int64(c.ID), strings.TrimSpace(c.Name()), c.Company, contact.Address(c.Email).Masked(), page + "?" + link.Encode()})
 	}
 	return list, nil
 }
@@ -187,7 +250,7 @@ func (s *site) readers(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list, err := s.findReaders(r, base(d.DraftRef), r.URL.Query())
+	list, err := s.findReaders(r, shownOn(d), r.URL.Query())
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -207,7 +270,7 @@ func (s *site) mail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	if query.Has("version") {
+	if query.Has("version") && userOf(r).Role.May(staff.Marketer) {
 		number, _ := strconv.ParseInt(query.Get("version"), 10, 64)
 		v, err := s.Store.DraftVersion(r.Context(), d.DraftRef, number)
 		if errors.Is(err, campaign.ErrVersionNotFound) {
@@ -220,7 +283,7 @@ func (s *site) mail(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Content = v.Content
 	}
-	as, err := s.readAs(r.Context(), query.Get("as"))
+	as, err := s.readAs(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -32,9 +32,9 @@ func (db *DB) FindContacts(ctx context.Context, address contact.Address) ([]cont
 // People streams contacts by their ids, in that order.
 func (db *DB) People(ctx context.Context, ids []contact.ID) iter.Seq2[contact.Contact, error] {
 	return stream(ctx, db, "read contacts", func(rows pgx.Rows) (c contact.Contact, err error) {
-		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Company)
+		return c, rows.Scan(&c.ID, &c.Email, &c.FirstName, &c.LastName, &c.Company, &c.Language)
 	}, `
-		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, '')
+		SELECT c.id, c.email, c.first_name, c.last_name, coalesce(co.name, ''), c.language
 		FROM contact c LEFT JOIN company co ON co.id = c.company_id WHERE c.id = ANY($1) ORDER BY c.id`, ids)
 }
 
