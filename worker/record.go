@@ -49,6 +49,7 @@ const (
 	// commit costs PostgreSQL about as much as twenty rows do.
 	enoughOutcomes = 48
 	company        = 16 * time.Millisecond
+	looks          = 8 // meanwhile
 )
 
 // run keeps what arrives until it is closed. When the context ends before, what is
@@ -87,9 +88,9 @@ func (r *recorder) run(ctx context.Context) {
 // awaitOthers waits until there are enough outcomes for a commit, or the first has
 // waited long enough. It looks now and then: to be woken for each would cost more.
 func (r *recorder) awaitOthers() {
-	look := time.NewTicker(company / 8)
+	look := time.NewTicker(company / looks)
 	defer look.Stop()
-	for range 8 {
+	for range looks {
 		select {
 		case <-look.C:
 		case <-r.closing:

@@ -421,13 +421,7 @@ func (s *site) fillReview(r *http.Request, p *checkPage, c campaign.Campaign) er
 		return err
 	}
 	p.Steps, p.SavedAt, p.Version = stepLinks(d, stepCheck), d.ChangedAt, d.Version
-	mends := 0
-	for _, l := range p.Review {
-		if l.Mend != "" {
-			mends++
-		}
-	}
-	p.MendAll, p.Other = mends > 1, len(c.Content.Variants) > 1
+	p.MendAll, p.Other = mends(p.Review) > 1, len(c.Content.Variants) > 1
 	return nil
 }
 

@@ -39,7 +39,11 @@ type composerStore interface {
 const composerBody = 6*campaign.MaxPart + 64<<10
 
 func (s *site) composerRoutes() (list []route) {
-	for base, look := range map[string]staff.Role{"/campaigns/{id}": staff.Viewer, "/templates/{id}": staff.Marketer} {
+	for _, kind := range []struct {
+		base string
+		look staff.Role
+	}{{"/campaigns/{id}", staff.Viewer}, {"/templates/{id}", staff.Marketer}} {
+		base, look := kind.base, kind.look
 		list = append(list,
 			route{pattern: "GET " + base + "/edit", role: staff.Marketer, handle: s.resume},
 			route{pattern: "GET " + base + "/edit/{step}", role: staff.Marketer, handle: s.compose},
@@ -440,11 +444,13 @@ func (s *site) fillFindings(r *http.Request, p *composerPage) {
 	}
 	kept := s.keptLinks(r, p.Ref)
 	p.Findings = append(p.Findings, s.findingLines(r, p.Content, p.Language, kept)...)
-	all := 0
+	here, elsewhere := mends(p.Findings), 0
 	for _, lang := range p.Content.Languages() {
-		all += mendable(p.Content, lang, kept)
+		if lang != p.Language {
+			elsewhere += mendable(p.Content, lang, kept)
+		}
 	}
-	p.MendAll = all > 1 && mendable(p.Content, p.Language, kept) > 0
+	p.MendAll = here > 0 && here+elsewhere > 1
 }
 
 // bare reports that there is no mail to a subject yet.
@@ -515,7 +521,7 @@ func (s *site) keptLinks(r *http.Request, ref campaign.DraftRef) campaign.KeptLi
 // kept nobody is told.
 func (s *site) findingLines(r *http.Request, c campaign.Content, lang string, kept campaign.KeptLinks) (lines []line) {
 	for _, f := range campaign.Findings(c, lang) {
-		if _, decided := kept.Find(lang, f); decided {
+		if isKept(kept, lang, f) {
 			continue
 		}
 		key := "console.finding." + f.Code

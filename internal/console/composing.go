@@ -382,7 +382,7 @@ const mostMends = 200
 func mendAll(c *campaign.Content, kept campaign.KeptLinks) (problem string) {
 	left := mostMends
 	for _, lang := range c.Languages() {
-		open := func(f campaign.Finding) bool { return !decided(kept, lang, f) }
+		open := func(f campaign.Finding) bool { return !isKept(kept, lang, f) }
 		for left > 0 && mendFirst(c, lang, open) {
 			left--
 		}
@@ -396,14 +396,24 @@ func mendAll(c *campaign.Content, kept campaign.KeptLinks) (problem string) {
 // mendable counts the findings of one language that mendAll mends.
 func mendable(c campaign.Content, lang string, kept campaign.KeptLinks) (n int) {
 	for _, f := range campaign.Findings(c, lang) {
-		if f.Mend != campaign.MendNone && !decided(kept, lang, f) {
+		if f.Mend != campaign.MendNone && !isKept(kept, lang, f) {
 			n++
 		}
 	}
 	return n
 }
 
-func decided(kept campaign.KeptLinks, lang string, f campaign.Finding) bool {
+// mends counts the lines that a click mends.
+func mends(lines []line) (n int) {
+	for _, l := range lines {
+		if l.Mend != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func isKept(kept campaign.KeptLinks, lang string, f campaign.Finding) bool {
 	_, found := kept.Find(lang, f)
 	return found
 }

@@ -211,7 +211,7 @@ func lint(t campaign.Draft, kept campaign.KeptLinks) found {
 	f := found{version: t.Version, kept: kept}
 	for _, lang := range t.Content.Languages() {
 		for _, finding := range campaign.Findings(t.Content, lang) {
-			if _, decided := kept.Find(lang, finding); decided {
+			if isKept(kept, lang, finding) {
 				continue
 			}
 			switch finding.Level {

@@ -375,7 +375,7 @@ func (s *site) namedLink(w http.ResponseWriter, r *http.Request) (d campaign.Dra
 	}
 	lang := r.PostFormValue("lang")
 	for _, f := range campaign.Findings(d.Content, lang) {
-		if _, decided := kept.Of(d.DraftRef).Find(lang, f); names(r, lang, f) && !decided {
+		if names(r, lang, f) && !isKept(kept.Of(d.DraftRef), lang, f) {
 			return d, f, true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 )
 
@@ -14,18 +15,25 @@ func variants(subject string) map[string]campaign.Variant {
 	return map[string]campaign.Variant{"da": {Subject: subject}}
 }
 
-// Two people write one draft: who is later is told, and nothing is lost.
-func TestDraftsKeepWhatWasWritten(t *testing.T) {
-	t.Parallel()
-	db, _ := postgrestest.New(t)
+// draftAndTemplate keeps one of each, by Anna.
+func draftAndTemplate(t *testing.T, db *postgres.DB) (id campaign.ID, template int64) {
+	t.Helper()
 	id, err := db.CreateDraft(t.Context(), campaign.Content{Name: "June"}, "user:anna", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template, err := db.CreateTemplate(t.Context(), campaign.Content{Name: "Letter"}, "user:anna", noon)
+	template, err = db.CreateTemplate(t.Context(), campaign.Content{Name: "Letter"}, "user:anna", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return id, template
+}
+
+// Two people write one draft: who is later is told, and nothing is lost.
+func TestDraftsKeepWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	db, _ := postgrestest.New(t)
+	id, template := draftAndTemplate(t, db)
 	for _, ref := range []campaign.DraftRef{{ID: int64(id)}, {Template: true, ID: template}} {
 		name := fmt.Sprintf("%+v", ref)
 		save := func(base int64, subject, who, editor string, at time.Time) (int64, error) {
@@ -136,14 +144,7 @@ func TestALaunchedDraftIsFrozen(t *testing.T) {
 func TestALinkIsKeptForWhatWasSeen(t *testing.T) {
 	t.Parallel()
 	db, url := postgrestest.New(t)
-	id, err := db.CreateDraft(t.Context(), campaign.Content{Name: "June"}, "user:anna", noon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template, err := db.CreateTemplate(t.Context(), campaign.Content{Name: "Letter"}, "user:anna", noon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id, template := draftAndTemplate(t, db)
 	keep := func(ref campaign.DraftRef, version int64, source string) error {
 		return db.KeepLink(t.Context(), campaign.KeepLink{Version: version, Line: 1,
 			KeptLink: campaign.KeptLink{DraftRef: ref, Language: "da", Part: campaign.PartHTML, Source: source, Reason: "ours", Actor: "user:anna", At: noon}})
