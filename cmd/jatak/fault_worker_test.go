@@ -91,9 +91,9 @@ func TestFaultKilledBeforeTheBell(t *testing.T) {
 	i := install(t, contacts, nil)
 	p := i.worker()
 	says(t, "worker started", p)
-	held := postgrestest.Hold(t, i.url)
+	held := postgrestest.Hold(t, i.url, "delivery")
 	id := i.launch()
-	held.AwaitPlan()
+	held.Await(postgrestest.WritePlan)
 	i.redisDo("CLIENT", "PAUSE", "60000", "WRITE")
 	held.LetGo()
 	i.await(id, "the first part of the plan", func(_ campaign.Campaign, r campaign.Report) bool { return r.Audience > 0 })
@@ -128,6 +128,39 @@ func TestFaultWorkerStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.sentToAll(id, contacts, testWindow)
+	says(t, wordLease, p)
+}
+
+// A worker stands still in the middle of its sweep, a transaction that lets nobody
+// else sweep: PostgreSQL ends it, and another worker takes over its mails.
+func TestFaultWorkerStandsStillInItsSweep(t *testing.T) {
+	t.Parallel()
+	const contacts = 200
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(open)
+	i := install(t, contacts, func(at, to string) *mailertest.Do {
+		if at == "DOT" && to == "p100@example.org" {
+			return &mailertest.Do{Wait: gate}
+		}
+		return nil
+	})
+	p := i.worker()
+	id := i.launch()
+	i.await(id, "all mails but that one and one that follows it", moreThan(contacts-3))
+	held := postgrestest.Hold(t, i.url, "batch")
+	held.Await(postgrestest.RingAgain)
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	held.LetGo()
+	other := i.worker()
+	says(t, wordDead, other)
+	open()
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	i.sentToAll(id, contacts, 1)
 	says(t, wordLease, p)
 }
 

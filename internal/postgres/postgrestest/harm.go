@@ -50,29 +50,35 @@ func FillDisk(t testing.TB, databaseURL, when string) (makeRoom func()) {
 	}
 }
 
-// Hold keeps everybody from writing deliveries until they are let go.
-func Hold(t testing.TB, databaseURL string) *Held {
+// Hold keeps everybody from writing to a table until they are let go.
+func Hold(t testing.TB, databaseURL, table string) *Held {
 	t.Helper()
 	h := &Held{t: t, holder: connect(t, databaseURL), watcher: connect(t, databaseURL)}
 	exec(t, h.holder, `BEGIN`)
-	exec(t, h.holder, `LOCK TABLE delivery IN SHARE MODE`)
+	exec(t, h.holder, `LOCK TABLE `+pgx.Identifier{table}.Sanitize()+` IN SHARE MODE`)
 	return h
 }
 
-// Held is a table of deliveries that nobody can write to.
+// Held is a table that nobody can write to.
 type Held struct {
 	t               testing.TB
 	holder, watcher *pgx.Conn
 }
 
-// AwaitPlan waits until a plan wants to write; sweeps want to now and then.
-func (h *Held) AwaitPlan() {
+// Statements that may be held.
+const (
+	WritePlan = `copy "delivery"%`
+	RingAgain = `%with due as%update batch%` // of a sweep
+)
+
+// Await waits until a statement is held.
+func (h *Held) Await(statement string) {
 	h.t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		var waiting bool
 		err := h.watcher.QueryRow(context.Background(), `
 			SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-				AND wait_event_type = 'Lock' AND query ILIKE 'copy "delivery"%')`).Scan(&waiting)
+				AND wait_event_type = 'Lock' AND query ILIKE $1)`, statement).Scan(&waiting)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -80,7 +86,7 @@ func (h *Held) AwaitPlan() {
 			return
 		}
 	}
-	h.t.Fatal("no plan wants to write deliveries")
+	h.t.Fatalf("nobody waits with %s", statement)
 }
 
 // LetGo lets all who waited write.
@@ -117,4 +123,26 @@ func TriesOf(t testing.TB, databaseURL string, campaign int64) map[string]Tries 
 		t.Fatal(err)
 	}
 	return tries
+}
+
+// Tables returns what stands in each table, but for those that are named.
+func Tables(t testing.TB, databaseURL string, but ...string) map[string]string {
+	t.Helper()
+	conn := connect(t, databaseURL)
+	list, err := conn.Query(t.Context(), `
+		SELECT relname, query_to_xml(format('SELECT * FROM %I t ORDER BY t::text', relname), true, false, '')::text FROM pg_class
+		WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> ALL ($1)`, but)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]string{}
+	var name, content string
+	_, err = pgx.ForEachRow(list, []any{&name, &content}, func() error {
+		tables[name] = content
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tables
 }
