@@ -15,6 +15,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/legacycsv"
 	"github.com/jatak-mail/jatak/internal/managelink"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/queue"
@@ -106,7 +107,7 @@ func (r *campaignReportCommand) people(ctx context.Context, c *console, db *post
 		if err != nil {
 			return err
 		}
-		_ = w.Write([]string{fmt.Sprint(b.ID), cell(b.Email), cell(b.FirstName), cell(b.LastName), cell(b.Company), string(b.State), string(b.Reason)})
+		_ = w.Write([]string{fmt.Sprint(b.ID), legacycsv.Disarm(b.Email), legacycsv.Disarm(b.FirstName), legacycsv.Disarm(b.LastName), legacycsv.Disarm(b.Company), string(b.State), string(b.Reason)})
 	}
 	w.Flush()
 	return w.Error()

@@ -16,6 +16,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/campaign"
 	staffsite "github.com/jatak-mail/jatak/internal/console"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/legacycsv"
 	"github.com/jatak-mail/jatak/internal/postgres"
 	"github.com/jatak-mail/jatak/internal/settings"
 	"github.com/jatak-mail/jatak/internal/staff"
@@ -132,18 +133,10 @@ func (l *consentListCommand) Run(ctx context.Context, c *console) error {
 		if err != nil {
 			return err
 		}
-		_ = w.Write([]string{fmt.Sprint(s.ID), cell(s.Email), cell(s.FirstName), cell(s.LastName), string(s.Basis), string(s.Source), day(s.Since), day(s.Expires)})
+		_ = w.Write([]string{fmt.Sprint(s.ID), legacycsv.Disarm(s.Email), legacycsv.Disarm(s.FirstName), legacycsv.Disarm(s.LastName), string(s.Basis), string(s.Source), day(s.Since), day(s.Expires)})
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// cell keeps a spreadsheet from reading a value as a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsAny(s[:1], "=+-@\t\r") {
-		return "'" + s
-	}
-	return s
 }
 
 type consentChangeCommand struct {

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -294,12 +293,12 @@ func (s *site) auditCSV(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="audit.csv"`)
-	out := csv.NewWriter(w)
+	out := newSheet(w)
 	header := []string{"when", "who", "what", "about", "contact", "campaign", "action", "detail"}
 	for i, name := range header {
 		header[i] = s.text(r, "console.audit.csv."+name)
 	}
-	_ = out.Write(header)
+	out.row(header...)
 	for written := 0; written < mostAuditCSV; {
 		lines, err := s.Store.AuditLog(r.Context(), f)
 		if err != nil {
@@ -308,10 +307,9 @@ func (s *site) auditCSV(w http.ResponseWriter, r *http.Request) {
 		}
 		for _, e := range lines {
 			l := s.auditLine(r, words, e)
-			_ = out.Write([]string{e.At.UTC().Format(time.RFC3339), cell(l.Who), cell(l.What), cell(l.About), idText(e.Contact), idText(e.Campaign), cell(e.Action), cell(e.Detail)})
+			out.row(e.At.UTC().Format(time.RFC3339), l.Who, l.What, l.About, idText(e.Contact), idText(e.Campaign), e.Action, e.Detail)
 		}
-		out.Flush()
-		if out.Error() != nil || len(lines) < f.Most {
+		if out.end(r.Context()) != nil || len(lines) < f.Most {
 			return // whoever has hung up needs no more
 		}
 		written += len(lines)
@@ -324,12 +322,4 @@ func idText(n int64) string {
 		return ""
 	}
 	return strconv.FormatInt(n, 10)
-}
-
-// cell keeps a spreadsheet from reading a text as a formula.
-func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/campaign"
 	"github.com/jatak-mail/jatak/internal/contact"
+	"github.com/jatak-mail/jatak/internal/legacycsv"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -197,7 +199,7 @@ func (s *site) filterWords(r *http.Request, f campaign.BookingFilter) (words []s
 func (s *site) booked(r *http.Request, c campaign.Campaign, f campaign.BookingFilter, after string) (rows []personRow, next string, err error) {
 	var position campaign.Position
 	if after != "" {
-		if _, err := fmt.Sscanf(after, "%d.%d", &position.Batch, &position.Contact); err != nil {
+		if _, err := fmt.Sscanf(after, "%d.%d", &position.Batch, &position.Contact); err != nil || position.Batch < 0 || position.Batch > math.MaxInt32 {
 			position = campaign.Position{} // nobody wrote this link: from the start
 		}
 	}
@@ -385,21 +387,14 @@ func newSheet(w io.Writer) *sheet {
 	return &sheet{csv.NewWriter(w)}
 }
 
-// row writes a line. A cell that a spreadsheet would take for a formula begins
-// with an apostrophe.
+// row writes a line. What a spreadsheet would take for a formula begins with an
+// apostrophe.
 func (s *sheet) row(cells ...string) {
 	guarded := make([]string, len(cells))
 	for i, cell := range cells {
-		guarded[i] = guardCell(cell)
+		guarded[i] = legacycsv.Disarm(cell)
 	}
 	_ = s.w.Write(guarded) // end tells
-}
-
-func guardCell(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 // end writes what is left, and tells what went wrong.

@@ -92,7 +92,12 @@ func (w *RefusalWriter) header() error {
 var formula = regexp.MustCompile(`(^|[,;"\t\r\n])( *[=+\-@＝＋－＠])`)
 
 // Disarm keeps a spreadsheet from taking a cell, or a part of it, for a formula.
-func Disarm(cell string) string { return formula.ReplaceAllString(cell, "$1'$2") }
+func Disarm(cell string) string {
+	if !strings.ContainsAny(cell, "=+-@＝＋－＠") { // most have none
+		return cell
+	}
+	return formula.ReplaceAllString(cell, "$1'$2")
+}
 
 // printable makes a refused row fit to be shown.
 func printable(row string) string {

@@ -757,3 +757,72 @@ func containsFolded(text, words string) bool {
 	fold := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	return strings.Contains(fold(text), fold(words))
 }
+
+// Whatever is sent to the recipients' pages, nothing breaks, nothing runs, nothing
+// is led elsewhere, and what cannot be read is said in words. A withdrawal that
+// comes with it is honoured.
+func TestHostileRequestsDoNoHarm(t *testing.T) {
+	t.Parallel()
+	p := opened(t)
+	names := []string{"lang", "done", "action", "purpose", "email", "first_name", "last_name", "type", "shown", "wording", "website", "List-Unsubscribe", "no_such"}
+	harmless := func(what string, w *httptest.ResponseRecorder) {
+		t.Helper()
+		page := w.Body.String()
+		if w.Code >= 500 || strings.Contains(page, "<script") || strings.Contains(page, "onerror=evil") && strings.Contains(page, "<img src=x") || strings.Contains(page, "goroutine") {
+			t.Errorf("%s answers %d: %s", what, w.Code, page)
+		}
+		if to := w.Header().Get("Location"); to != "" && !strings.HasPrefix(to, "/m/") || w.Header().Get("X-Evil") != "" {
+			t.Errorf("%s: %v", what, w.Header())
+		}
+		if w.Code >= 400 && !strings.Contains(page, "<h1") {
+			t.Errorf("%s answers %d and does not say why: %s", what, w.Code, page)
+		}
+	}
+	before := len(p.events(anna))
+	for _, value := range []string{`<script>evil()</script>{{7*7}}{{ contact.email }}{% x %}`, `"><img src=x onerror=evil()>' OR 1=1 --`, "a\r\nX-Evil: 1\r\n\r\nx", "a\u202egpj.exe", "a\x00b", "a\xff\xfeb",
+		"0", "-1", "9000000000000000000", "99999999999999999999999", "//evil.example", "javascript:evil()", strings.Repeat("x", 5000)} {
+		form := url.Values{}
+		for _, name := range names {
+			form[name] = []string{value, value}
+		}
+		for _, path := range []string{p.manage(anna), p.withdraw(anna, 0), "/sign-up", "/link", "/m/" + url.PathEscape(value), "/u/" + url.PathEscape(value), "/c/" + url.PathEscape(value),
+			"/static/" + url.PathEscape(value), "/" + url.PathEscape(value)} {
+			what := fmt.Sprintf("%.12s with %.30q", path, value)
+			if w := p.get(path+"?"+form.Encode(), "Accept-Language", strings.NewReplacer("\r", "", "\n", "").Replace(value)); strings.HasPrefix(path, "/static/") {
+				if w.Code >= 500 {
+					t.Errorf("%s answers %d", what, w.Code)
+				}
+			} else {
+				harmless("GET "+what, w)
+			}
+			if path == p.withdraw(anna, 0) || strings.HasPrefix(path, "/static/") {
+				continue // posting withdraws
+			}
+			harmless("POST "+what, p.post(path, form))
+			harmless("POST of no form "+what, p.do("POST", path, "multipart/form-data; boundary=b", "--b\r\nContent-Dis"))
+		}
+	}
+	if len(p.events(anna)) != before {
+		t.Error("a hostile request changed the consent")
+	}
+	for _, email := range []string{"a@example.org\r\nBcc: evil@example.org", "a\x00@example.org", "<script>evil()</script>@example.org", strings.Repeat("x", 40_000) + "@example.org", "=1+1@example.org\u202e"} {
+		form := p.filledIn(email)
+		form["first_name"], form["last_name"] = []string{"a\r\nX-Evil: 1{{7*7}}"}, []string{"\u202e<script>evil()</script>\x00\xff"}
+		harmless(fmt.Sprintf("a sign-up as %.30q", email), p.post("/sign-up", form))
+		harmless(fmt.Sprintf("a link for %.30q", email), p.post("/link", form))
+	}
+	harmless("a sign-up with hostile names", p.post("/sign-up", func() url.Values {
+		form := p.filledIn("nora@example.org")
+		form["first_name"], form["last_name"] = []string{"a\r\nX-Evil: 1{{7*7}}"}, []string{"\u202e<script>evil()</script>\x00\xff"}
+		return form
+	}()))
+	if w := p.do("POST", p.withdraw(anna, 0), "multipart/form-data; boundary=b", "--b\r\nContent-Dis\x00\xff"); w.Code != http.StatusOK {
+		t.Errorf("a withdrawal with a hostile body answers %d", w.Code)
+	}
+	if p.profile(anna).Emarketing.Basis != gating.BasisWithdrawn {
+		t.Error("a withdrawal with a hostile body is not honoured")
+	}
+	if _, err := p.db.VerifyLedger(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -36,7 +36,7 @@ func (s *site) signUpForm(w http.ResponseWriter, r *http.Request) {
 }
 
 func purposeOf(form url.Values) string {
-	if p := form.Get("purpose"); p != "" {
+	if p := form.Get("purpose"); contact.IsLine(p, mostName) {
 		return p
 	}
 	return string(gating.PurposeEmarketing)
@@ -98,6 +98,9 @@ func (s *site) shownWording(r *http.Request, purpose, hash string) (string, erro
 		if text := s.Templates.Text(lang, "sign_up.wording"); wordingHash(text) == hash {
 			return text, nil
 		}
+	}
+	if !contact.IsLine(hash, 2*sha256.Size) {
+		return "", nil
 	}
 	return s.Store.WordingOf(r.Context(), gating.Purpose(purpose), hash)
 }
