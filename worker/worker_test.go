@@ -750,10 +750,10 @@ func TestResend(t *testing.T) {
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
-	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{Basic: 451}, time.Now()); err != nil || n != 0 {
+	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{Basic: 451}, "test", time.Now()); err != nil || n != 0 {
 		t.Errorf("with another code: %d, %v", n, err)
 	}
-	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{Basic: 550}, time.Now()); err != nil || n != 1 {
+	if n, err := h.db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{Basic: 550}, "test", time.Now()); err != nil || n != 1 {
 		t.Fatalf("resend: %d, %v", n, err)
 	}
 	if books := h.finished(id); books.Sent != 10 || books.Failed != 0 {

@@ -167,6 +167,7 @@ func campaignPages(s samples) []benchPage {
 		page(report+".csv", "destinations", "part=destinations", s.Finished),
 		page(report+".csv", "over time", "part=time", s.Finished),
 		page("GET /campaigns/{id}/sent", "", "", s.Finished),
+		page("GET /campaigns/{id}/resend", "", "", s.Finished),
 		page(report, "under way", "", s.Running),
 		page(report, "under way, counted", "", s.Running),
 		page(report, "an old one", "", s.Old),

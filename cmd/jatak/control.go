@@ -181,7 +181,7 @@ type campaignResendCommand struct {
 	oneCampaign
 	InDoubt bool   `help:"Those whose outcome is unknown, with the same Message-ID."`
 	Failed  bool   `help:"Those that failed."`
-	Code    string `help:"Of the failed: only those with this reply, by its SMTP code (550), its enhanced code (5.7.1), or a class of these (5.7)." placeholder:"CODE"`
+	Code    string `help:"Of the failed: only those with this reply, by its SMTP code (550), its enhanced code (5.7.1), a class of these (5.7), or both (550 5.7.1)." placeholder:"CODE"`
 	DryRun  bool   `help:"Print how many; send nothing."`
 }
 
@@ -209,18 +209,7 @@ func (r *campaignResendCommand) Run(ctx context.Context, c *console) error {
 			}
 			return err
 		}
-		var n int64
-		err := db.Together(ctx, func(db *postgres.DB) error {
-			n, err = db.Resend(ctx, r.ID, state, code, time.Now())
-			if err != nil {
-				return err
-			}
-			detail := fmt.Sprintf("%s: %d", state, n)
-			if r.Code != "" {
-				detail = fmt.Sprintf("%s %s: %d", state, code, n)
-			}
-			return auditCampaign(ctx, db, r.ID, "resend", detail)
-		})
+		n, err := db.Resend(ctx, r.ID, state, code, actor(), time.Now())
 		if err != nil {
 			return err
 		}

@@ -59,6 +59,8 @@ type campaignStore interface {
 	Cancel(ctx context.Context, id campaign.ID, now time.Time) error
 	SetPace(ctx context.Context, id campaign.ID, perSecond float64) error
 	SetPriority(ctx context.Context, id campaign.ID, p campaign.Priority) error
+	// Resend writes its line of the audit log itself.
+	Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code campaign.ReplyCode, actor string, now time.Time) (mails int64, err error)
 }
 
 func (s *site) campaignRoutes() []route {
@@ -75,6 +77,8 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}/report.csv", role: staff.Viewer, handle: s.reportCSV},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
+		{pattern: "GET /campaigns/{id}/resend", role: staff.Marketer, handle: s.resend},
+		{pattern: "POST /campaigns/{id}/resend", role: staff.Marketer, handle: s.sendAgain, kept: true},
 		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign, kept: true},
 		{pattern: "POST /campaigns/{id}/launch", role: staff.Marketer, handle: s.launch},
 		{pattern: "POST /campaigns/{id}/override", role: staff.Officer, handle: s.override, kept: true},
@@ -380,6 +384,7 @@ type livePage struct {
 	Hint          string    // why nothing goes on
 	Deferrals     []troubleRow
 	Failures      []troubleRow
+	Resend        string // leads to what can be sent again
 	Actions       []string
 }
 
@@ -407,6 +412,7 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		}
 	}
 	p.WithdrawnLink = s.peopleLink(r, c.ID, url.Values{"withdrawn": {"1"}}, p.Withdrawn)
+	p.Resend = s.resendLink(r, c, books.Report)
 	p.Lines = s.bookLines(r, c.ID, books.Report)
 	// What hopefully never happens is told of when it has.
 	rare := []string{s.text(r, "books."+string(campaign.InDoubt)), s.text(r, "books."+string(campaign.Cancelled))}
@@ -415,7 +421,7 @@ func (s *site) livePage(r *http.Request, m *moment) livePage {
 		p.Deferrals = append(p.Deferrals, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Deferred)}, "domain": {cmp.Or(t.Destination, "-")}}))
 	}
 	for _, t := range m.Failures {
-		p.Failures = append(p.Failures, s.trouble(r, c.ID, t, url.Values{"state": {string(campaign.Failed)}, "code": {strconv.Itoa(t.Code)}}))
+		p.Failures = append(p.Failures, s.trouble(r, c.ID, t, failureFilter(t)))
 	}
 	if userOf(r).Role.May(staff.Marketer) {
 		p.Actions = actions(c.State)
@@ -479,7 +485,7 @@ func (s *site) bookLines(r *http.Request, id campaign.ID, b campaign.Report) (li
 		n     int64
 	}{{campaign.Sent, "good", b.Sent}, {campaign.Pending, "", b.Pending}, {campaign.Sending, "", b.Sending}, {campaign.Deferred, "warn", b.Deferred},
 		{campaign.Failed, "bad", b.Failed}, {campaign.InDoubt, "warn", b.InDoubt}, {campaign.Cancelled, "", b.Cancelled}, {campaign.Blocked, "", b.BlockedTotal()}} {
-		lines = append(lines, newBar(s.text(r, "books."+string(l.state)), l.kind, l.n, b.Audience, s.peopleLink(r, id, url.Values{"state": {string(l.state)}}, l.n)))
+		lines = append(lines, newBar(s.text(r, "books."+string(l.state)), l.kind, l.n, b.Audience, s.peopleLink(r, id, stateFilter(l.state), l.n)))
 	}
 	return lines
 }
@@ -491,6 +497,16 @@ func (s *site) peopleLink(r *http.Request, id campaign.ID, filter url.Values, n 
 		return ""
 	}
 	return fmt.Sprintf("/campaigns/%d/people?%s", id, filter.Encode())
+}
+
+// stateFilter picks people by what became of their mail.
+func stateFilter(state campaign.DeliveryState) url.Values {
+	return url.Values{"state": {string(state)}}
+}
+
+// failureFilter picks those whose mail failed with a reply.
+func failureFilter(t campaign.Trouble) url.Values {
+	return url.Values{"state": {string(campaign.Failed)}, "code": {strconv.Itoa(t.Code)}}
 }
 
 var mailboxes = regexp.MustCompile(`[^\s<>@]+@`)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -209,10 +210,14 @@ func ownPath(address string) string {
 
 // readable parses a form, and answers when it is larger than the route takes or
 // holds what is no text. A route with a bound of its own says so itself, beside
-// what was written.
+// what was written, and alone takes files.
 func (s *site) readable(w http.ResponseWriter, r *http.Request, own bool) bool {
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if r.Method != http.MethodPost || strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case r.Method == http.MethodPost && kind == "multipart/form-data" && !own:
+		s.message(w, r, http.StatusUnsupportedMediaType, "console.bad")
+		return false
+	case r.Method != http.MethodPost || kind != "application/x-www-form-urlencoded":
 		return true
 	}
 	err := r.ParseForm()

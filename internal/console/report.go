@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +32,7 @@ type reportPage struct {
 	Sent, Withdrawals, Failed chart
 	Destinations, Languages   partTable
 	Failures                  []troubleRow
+	Resend                    string // leads to what can be sent again
 	Compared                  comparedPart
 	Self                      string
 	Again                     int
@@ -145,21 +145,21 @@ func (s *site) fillReport(r *http.Request, p *reportPage, found campaign.Account
 	p.Failed = draw("console.chart.failures", "bad", time.Time{}, func(s campaign.Span) int64 { return s.Failed })
 	p.Destinations = s.destinationTable(r, p.ID, found)
 	p.Languages = s.languageTable(r, p.ID, found)
+	p.Resend = s.resendLink(r, p.Campaign, found.Report)
 	for _, t := range found.Failures {
-		p.Failures = append(p.Failures, s.trouble(r, p.ID, t, url.Values{"state": {string(campaign.Failed)}, "code": {strconv.Itoa(t.Code)}}))
+		p.Failures = append(p.Failures, s.trouble(r, p.ID, t, failureFilter(t)))
 	}
 }
 
 func (s *site) tiles(r *http.Request, id campaign.ID, a campaign.Account) []tile {
 	link := func(filter url.Values, n int64) string { return s.peopleLink(r, id, filter, n) }
-	of := func(state campaign.DeliveryState) url.Values { return url.Values{"state": {string(state)}} }
 	blocked := a.BlockedTotal()
 	mailed := a.Audience - blocked
 	list := []tile{
 		{Key: "console.audience", Count: a.Audience, Link: link(url.Values{}, a.Audience)},
-		{Key: "console.sent", Kind: "good", Count: a.Sent, Of: mailed, Link: link(of(campaign.Sent), a.Sent)},
-		{Key: "console.failed", Count: a.Failed, Of: mailed, Link: link(of(campaign.Failed), a.Failed)},
-		{Key: "console.kept_back", Count: blocked, Of: a.Audience, Link: link(of(campaign.Blocked), blocked)},
+		{Key: "console.sent", Kind: "good", Count: a.Sent, Of: mailed, Link: link(stateFilter(campaign.Sent), a.Sent)},
+		{Key: "console.failed", Count: a.Failed, Of: mailed, Link: link(stateFilter(campaign.Failed), a.Failed)},
+		{Key: "console.kept_back", Count: blocked, Of: a.Audience, Link: link(stateFilter(campaign.Blocked), blocked)},
 		{Key: "console.report.withdrawn", Count: a.Withdrawn, Of: a.Sent, Link: link(url.Values{"withdrawn": {"1"}}, a.Withdrawn)},
 	}
 	if a.Failed > 0 {

@@ -265,7 +265,7 @@ func TestKeptAccountGoesWhenTheLedgerChanges(t *testing.T) {
 		t.Errorf("who was erased still has a language: %+v", later.Languages)
 	}
 
-	if _, err := db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{}, noon); err != nil {
+	if _, err := db.Resend(t.Context(), id, campaign.Failed, campaign.ReplyCode{}, "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	if isKept(t, db, id) {

@@ -3,11 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/jatak-mail/jatak/internal/campaign"
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 // move changes a campaign's state, or says why it cannot.
@@ -227,7 +229,7 @@ func (db *DB) CountResend(ctx context.Context, id campaign.ID, state campaign.De
 
 // Resend makes rows that ended in a state pending again: in doubt, or failed
 // with a reply code. The campaign goes on if it had finished.
-func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code campaign.ReplyCode, now time.Time) (rows int64, err error) {
+func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.DeliveryState, code campaign.ReplyCode, actor string, now time.Time) (rows int64, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := mayResend(ctx, tx, id, state); err != nil {
 			return err
@@ -243,6 +245,10 @@ func (db *DB) Resend(ctx context.Context, id campaign.ID, state campaign.Deliver
 			return nil
 		}
 		if _, err = tx.Exec(ctx, `DELETE FROM campaign_account WHERE campaign_id = $1`, id); err != nil {
+			return err
+		}
+		what := fmt.Sprintf("%s: %d", strings.TrimSpace(string(state)+" "+code.String()), rows)
+		if err = (&DB{pool: tx}).WriteAudit(ctx, staff.Entry{Actor: actor, Action: "campaign resend", Campaign: int64(id), Detail: what, At: now}); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `

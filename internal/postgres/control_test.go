@@ -209,8 +209,12 @@ func TestResendPicksByTheReply(t *testing.T) {
 	if b := books(t, db, c.ID); b.Failed != 6 {
 		t.Fatalf("counting changes the books: %+v", b)
 	}
-	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Enhanced: "5.7"}, noon); err != nil || n != 2 {
+	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Enhanced: "5.7"}, "test", noon); err != nil || n != 2 {
 		t.Errorf("5.7: %d mails are sent again, %v", n, err)
+	}
+	kept, err := db.AuditLog(t.Context(), staff.Filter{Most: 1})
+	if err != nil || len(kept) != 1 || kept[0].Action != "campaign resend" || kept[0].Detail != "failed 5.7: 2" || kept[0].Campaign != int64(c.ID) || kept[0].Actor != "test" {
+		t.Errorf("the audit log ends with %+v, %v", kept, err)
 	}
 	if b := books(t, db, c.ID); b.Failed != 4 || b.Pending != 2 {
 		t.Errorf("books: %+v", b)
@@ -259,7 +263,7 @@ func TestResendMeetsTheEnd(t *testing.T) {
 	}
 	// The age of what is sent again is counted anew.
 	tamper(t, url, `UPDATE delivery SET state = 'failed', code = 550, deferred_since = '2000-01-01'`)
-	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Basic: 550}, noon); err != nil || n != 10 {
+	if n, err := db.Resend(t.Context(), c.ID, campaign.Failed, campaign.ReplyCode{Basic: 550}, "test", noon); err != nil || n != 10 {
 		t.Fatalf("%d are sent again, %v", n, err)
 	}
 	var old int
