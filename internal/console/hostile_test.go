@@ -1,12 +1,19 @@
 package console_test
 
 import (
+	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -22,6 +29,7 @@ import (
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/contactlist"
 	"github.com/jatak-mail/jatak/internal/postgres"
+	"github.com/jatak-mail/jatak/internal/postgres/postgrestest"
 	"github.com/jatak-mail/jatak/internal/staff"
 )
 
@@ -29,7 +37,7 @@ import (
 // that are plain lines may be kept, the others must be refused or made harmless.
 func hostile() []hostileString {
 	return []hostileString{
-		{"a script, and templates", `<script>evil()</script>{{.}}{% x %}`},
+		{"a script, and templates", `<script>evil()</script>{{.}}{{7*7}}{{ contact.email }}{% x %}`},
 		{"an image and SQL", `"><img src=x onerror=evil()>' OR 1=1 --`},
 		{"a formula", `=cmd|' /C calc'!A0`},
 		{"a header", "a\r\nBcc: evil@example.org\r\n\r\nx"},
@@ -106,6 +114,7 @@ func besieged(t *testing.T) *office {
 		func() error {
 			return o.db.EndImport(t.Context(), 1, contact.ImportUploading, contact.ImportUploaded, "", noon)
 		},
+		func() error { return o.refusedBy(hostile()) },
 	}
 	for _, step := range must {
 		if err := step(); err != nil {
@@ -115,8 +124,56 @@ func besieged(t *testing.T) *office {
 	return o
 }
 
-// launchable is the check of a campaign that nobody writes on.
-const launchable = "/campaigns/2/check"
+// quiet is the site without a log, which has starters and waits for nothing.
+func (o *office) quiet() http.Handler {
+	o.t.Helper()
+	site, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
+		Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Starters: starters()})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return site
+}
+
+// refusedBy launches a third campaign, whose mails a server refuses with words of a
+// stranger's.
+func (o *office) refusedBy(words []hostileString) error {
+	ctx := o.t.Context()
+	id, err := o.db.CreateCampaign(ctx, campaign.Content{Name: "Refused", FromName: "Ja Tak", FromAddress: "news@jatak.example", DefaultLanguage: "en",
+		Variants: map[string]campaign.Variant{"en": {Subject: "s", HTML: `<a href="{{ manage_url }}">Manage</a>`}}}, noon)
+	if err != nil || id != 3 {
+		return fmt.Errorf("campaign %d, %w", id, err)
+	}
+	if err := o.db.Launch(ctx, id, campaign.Override{}, noon); err != nil {
+		return err
+	}
+	batches, _, err := o.db.PlanChunk(ctx, id, 1000, noon, gating.Decide)
+	if err != nil || len(batches) == 0 {
+		return fmt.Errorf("batches %v, %w", batches, err)
+	}
+	worker, err := o.db.StartWorker(ctx, "w", time.Hour)
+	if err != nil {
+		return err
+	}
+	_, claimed, err := o.db.Claim(ctx, campaign.ClaimRequest{Worker: worker, Campaign: id, Batch: batches[0], Limit: 1000, Now: noon})
+	if err != nil || len(claimed) == 0 {
+		return fmt.Errorf("%d were claimed, %w", len(claimed), err)
+	}
+	var outcomes []campaign.Outcome
+	for i, c := range claimed {
+		reply := strings.ToValidUTF8(strings.ReplaceAll(words[i%len(words)].text, "\x00", ""), "\ufffd")
+		outcomes = append(outcomes, campaign.Outcome{Worker: worker, Campaign: id, Batch: batches[0], Contact: c.ID, State: campaign.Failed, At: noon,
+			Verdict: gating.Verdict{Send: true, Reason: gating.PrivacyOff}, Code: 550 + i%5, Enhanced: "5.7.1", Reply: reply[:min(len(reply), 500)]})
+	}
+	return o.db.Record(ctx, outcomes)
+}
+
+// launchable is the check of a campaign that nobody writes on, and refused is a
+// campaign that was launched.
+const (
+	launchable = "/campaigns/2/check"
+	refused    = "/campaigns/3"
+)
 
 // pagesOf lists the pages of the role table, with what there is one of in the
 // place of what their addresses leave open.
@@ -131,6 +188,10 @@ func pagesOf(t *testing.T) (pages []string) {
 		switch {
 		case path == "/campaigns/1/check":
 			pages = append(pages, launchable)
+		case path == "/campaigns/1", path == "/campaigns/1/report", path == "/campaigns/1/people":
+			pages = append(pages, path, strings.Replace(path, "/campaigns/1", refused, 1))
+		case path == "/campaigns/1/resend":
+			pages = append(pages, refused+"/resend")
 		case strings.HasSuffix(path, "{step}"):
 			for _, step := range []string{"audience", "type", "content", "check"} {
 				pages = append(pages, strings.Replace(path, "{step}", step, 1))
@@ -252,7 +313,7 @@ func (s siege) harmless(what string, w *httptest.ResponseRecorder) {
 	}
 	doc.Find("*").Each(func(_ int, e *goquery.Selection) {
 		for _, a := range e.Nodes[0].Attr {
-			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" || strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.Val)), "javascript:") {
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" || a.Key != "value" && strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.Val)), "javascript:") {
 				s.t.Errorf("%s: <%s %s=%q>", what, e.Nodes[0].Data, a.Key, a.Val)
 			}
 		}
@@ -358,12 +419,7 @@ func TestHostileStringsInEveryFieldDoNoHarm(t *testing.T) {
 	t.Parallel()
 	o := besieged(t)
 	s := siege{o, o.as(staff.Administrator)}
-	quiet, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
-		Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.handler = quiet
+	o.handler = o.quiet()
 	pages := pagesOf(t)
 	tried, posted := map[string]bool{}, map[string]bool{} // method, action and field; method and action
 	for _, page := range pages {
@@ -487,5 +543,170 @@ func TestHostileNamesOfFilesAndBrowsersDoNoHarm(t *testing.T) {
 			t.Fatalf("with %s as its name a browser gets %d: %s", name, w.Code, w.Body)
 		}
 		s.harmless("the sessions with "+name, b.do("GET", "/account", nil))
+	}
+}
+
+// parameters are the names of all that the site reads of an address or a form, as
+// its source has them, so that a new one is tried by itself.
+func parameters(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := regexp.MustCompile(`(?:Get|Has|FormValue|get)\("([a-z][a-z_]*)"`)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range read.FindAllStringSubmatch(string(source), -1) {
+			if !slices.Contains(names, m[1]) {
+				names = append(names, m[1])
+			}
+		}
+	}
+	if len(names) < 50 {
+		t.Fatalf("the site reads only %q", names)
+	}
+	return names
+}
+
+// Whatever stands in the address of a page, in its path or behind it, nothing
+// breaks, nothing runs, nothing is changed, and what is not there is said in the
+// reader's language.
+func TestHostileAddressesDoNoHarm(t *testing.T) {
+	t.Parallel()
+	o := besieged(t)
+	s := siege{o, o.as(staff.Administrator)}
+	o.handler = o.quiet()
+	names := parameters(t)
+	values := []string{"0", "-1", "9000000000000000000", "99999999999999999999999", "1 or 1=1", "9223372036854775807.9223372036854775807.9223372036854775807", "0000-00-00", "9999-12-31",
+		"NaN", "%", "..", "//evil.example", `\\evil.example`, "javascript:evil()"}
+	for _, h := range hostile() {
+		values = append(values, h.text[:min(len(h.text), 5000)]) // no server of ours reads a longer address
+	}
+	s.counted(launchable)
+	// What a look leaves behind is no change: the audit log, when a session was used
+	// last, and books that were counted.
+	kept := func() map[string]string {
+		return postgrestest.Tables(t, o.url, "audit", "staff_session", "form_use", "campaign_account")
+	}
+	before := kept()
+	s.b.cookies["jatak_language"] = "da"
+	for i, value := range values {
+		query := url.Values{}
+		for _, name := range names {
+			query.Set(name, value[:min(len(value), 200)])
+		}
+		// One parameter after the other could keep those behind it from being read.
+		longer := url.Values{names[i%len(names)]: {value}, "no_such": {value, value}}
+		for _, page := range pagesOf(t) {
+			path, _, _ := strings.Cut(page, "?")
+			for _, q := range []url.Values{query, longer} {
+				s.harmless(fmt.Sprintf("GET %s with %.40q", path, value), s.b.do("GET", path+"?"+q.Encode(), nil))
+			}
+		}
+		open := regexp.MustCompile(`\{[a-z]+\}`)
+		for _, route := range console.Routes() {
+			method, path, _ := strings.Cut(route.Pattern, " ")
+			if method != http.MethodGet || !open.MatchString(path) {
+				continue
+			}
+			path = open.ReplaceAllLiteralString(path, url.PathEscape(value))
+			what := fmt.Sprintf("GET %s with %.40q", route.Pattern, value)
+			w := s.b.do("GET", path, nil)
+			if page := w.Body.String(); w.Code == http.StatusNotFound && strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") && !strings.Contains(page, `<html lang="en"`) {
+				t.Errorf("%s is answered in another language", what)
+			}
+			s.harmless(what, w)
+		}
+	}
+	after := kept()
+	for table, content := range before {
+		if after[table] != content {
+			t.Errorf("a look at a page changed the table %s", table)
+		}
+	}
+}
+
+// A form that no page of ours has sent is refused in words or read as far as it
+// is known: fields more than once, fields that nobody knows, files in the place of
+// texts, and what is no form at all.
+func TestHostileFormsDoNoHarm(t *testing.T) {
+	t.Parallel()
+	o := besieged(t)
+	s := siege{o, o.as(staff.Administrator)}
+	o.handler = o.quiet()
+	tried := map[string]bool{}
+	for _, page := range pagesOf(t) {
+		for _, f := range s.forms(page) {
+			if f.method != http.MethodPost || tried[f.action] || f.action == "/logout" || f.action == "/account/sessions" { // they end the session
+				continue
+			}
+			tried[f.action] = true
+			twice := url.Values{"no_such": {"x"}, "__proto__[x]": {"1"}, strings.Repeat("n", 40_000): {"\x01"}}
+			parts := map[string]string{"no_such": "a\x00b"}
+			for name := range f.values {
+				twice[name], parts[name] = []string{"{{7*7}}", "-1", "x"}, "a\x00b\xff"
+			}
+			s.harmless("twice "+f.action, s.b.do("POST", f.action, twice))
+			for _, name := range []string{"../../etc/passwd", "a\u202egpj.csv", "<script>evil()</script>.html", "=1+1.csv", strings.Repeat("n", 1<<20)} {
+				s.harmless("files for "+f.action, s.send(f.action, name, "text/html\r\nX-Evil: 1", parts))
+			}
+			for kind, body := range map[string]string{"application/json": `{"a":1}`, "multipart/form-data": "x", "multipart/form-data; boundary=b": "--b\r\nContent-Dis", "Application/X-WWW-Form-Urlencoded": "name=%00", "": "a=b"} {
+				r := httptest.NewRequest("POST", f.action, strings.NewReader(body))
+				r.Header.Set("Content-Type", kind)
+				s.harmless(fmt.Sprintf("%q for %s", kind, f.action), s.b.send(r))
+			}
+		}
+	}
+	if len(tried) < 30 {
+		t.Errorf("only %d forms were tried", len(tried))
+	}
+	s.keptLines()
+}
+
+// send posts a form as browsers do that send files, with one of a name and kind.
+func (s siege) send(action, fileName, kind string, fields map[string]string) *httptest.ResponseRecorder {
+	s.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	header := textproto.MIMEHeader{"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, fileName)}, "Content-Type": {kind}}
+	part, err := form.CreatePart(header)
+	if err == nil {
+		_, err = io.WriteString(part, "E-mail;Navn\nbo@example.org;x\n")
+	}
+	for name, value := range fields {
+		err = errors.Join(err, form.WriteField(name, value))
+	}
+	if err := errors.Join(err, form.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", action, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	return s.b.send(r)
+}
+
+// A list whose upload was cut off is told of, and nothing of it can be taken.
+func TestAListThatCameInPartIsNotTaken(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	b := o.as(staff.Officer)
+	for _, lang := range []string{"da", "en"} {
+		b.do("POST", "/language", url.Values{"lang": {lang}})
+		r := httptest.NewRequest("POST", "/imports", strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"l.csv\"\r\n\r\nE-mail\nbo@example.org\nca"))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		w := b.send(r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), o.words.Text(lang, "lists.file.cut")) {
+			t.Errorf("it answers %d: %s", w.Code, w.Body)
+		}
+	}
+	list, err := o.db.ListImports(t.Context(), 10)
+	if err != nil || len(list) != 2 || list[0].State != contact.ImportCancelled || list[1].State != contact.ImportCancelled {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -92,11 +92,19 @@ func (s *site) upload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	size, first, err := s.keepParts(r, file, id)
+	if err == nil && size <= contactlist.MaxFile {
+		// After the last boundary it is io.EOF itself, and wrapped where that lacks.
+		if _, end := form.NextPart(); end != nil && end != io.EOF {
+			err = fmt.Errorf("%w: %w", errCut, end)
+		}
+	}
 	problem := ""
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large), size > contactlist.MaxFile:
 		problem = "lists.file.large"
+	case errors.Is(err, errCut):
+		problem = "lists.file.cut"
 	case err != nil:
 		s.fail(w, r, err)
 		return
@@ -123,6 +131,9 @@ func (s *site) upload(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, fmt.Sprintf("/imports/%d", id), http.StatusSeeOther)
 }
 
+// errCut says that a file did not come whole.
+var errCut = errors.New("the file is cut off")
+
 func (s *site) keepParts(r *http.Request, file io.Reader, id int64) (size int64, first []byte, err error) {
 	buffer := make([]byte, partSize)
 	for part := 0; size <= contactlist.MaxFile; part++ {
@@ -140,7 +151,7 @@ func (s *site) keepParts(r *http.Request, file io.Reader, id int64) (size int64,
 			return size, first, nil
 		}
 		if err != nil {
-			return size, first, err
+			return size, first, fmt.Errorf("%w: %w", errCut, err)
 		}
 	}
 	return size, first, nil
@@ -155,7 +166,7 @@ type uploadPage struct {
 	contact.ListImport
 	Columns                      []listColumn
 	Encodings, Separators, Bases []option
-	Rows                         [][]string
+	People                       []listPerson
 	Percent                      int
 	Live, Choose, Kept           bool
 	RefusedRows                  int64
@@ -210,6 +221,14 @@ func (s *site) showList(w http.ResponseWriter, r *http.Request, status int, prob
 	s.show(w, r, status, "list", "contacts", problem, p)
 }
 
+// listPerson is the person that a row becomes, or why it does not become one.
+type listPerson struct {
+	contact.ListRow
+	LanguageName string
+	Why          string // "" for a row that is taken whole
+	Refused      bool
+}
+
 // mostPreview is how many rows of a file are shown.
 const mostPreview = 5
 
@@ -228,26 +247,29 @@ func (s *site) fillChoices(r *http.Request, p *uploadPage) error {
 	if len(c.Columns) == 0 {
 		c = guessed
 	}
-	reader := contactlist.NewReader(strings.NewReader(string(head)), c)
-	var header []string
-	for len(p.Rows) < mostPreview {
+	reader := contactlist.NewReader(bytes.NewReader(head), c)
+	var header, first []string
+	for len(p.People) < mostPreview {
 		record, err := reader.Read()
 		if err != nil {
 			break
 		}
-		if record.Wrong != "" {
+		values := slices.Clone(record.Fields[:min(len(record.Fields), contactlist.MaxColumns)])
+		switch {
+		case header == nil && record.Wrong != "":
 			continue
+		case header == nil:
+			header = values
+			continue
+		case first == nil && record.Wrong == "":
+			first = values
 		}
-		if shown := slices.Clone(record.Fields[:min(len(record.Fields), contactlist.MaxColumns)]); header == nil {
-			header = shown
-		} else {
-			p.Rows = append(p.Rows, shown)
-		}
+		p.People = append(p.People, s.listPerson(r, record, c.Columns))
 	}
 	for i, name := range header {
 		column := listColumn{Name: clipped(name)}
-		if len(p.Rows) > 0 && i < len(p.Rows[0]) {
-			column.Example = clipped(p.Rows[0][i])
+		if i < len(first) {
+			column.Example = clipped(first[i])
 		}
 		chosen := contact.ListField("")
 		if i < len(c.Columns) {
@@ -276,6 +298,21 @@ func (s *site) fillChoices(r *http.Request, p *uploadPage) error {
 	}
 	p.Choices = c
 	return nil
+}
+
+func (s *site) listPerson(r *http.Request, record contactlist.Record, columns []contact.ListField) listPerson {
+	row, refusal := contactlist.Row(record, columns)
+	p := listPerson{ListRow: row}
+	for _, value := range []*string{&p.Raw, &p.Email, &p.FirstName, &p.LastName, &p.Company} {
+		*value = clipped(*value)
+	}
+	if p.Language != "" {
+		p.LanguageName = s.Templates.LanguageName(s.lang(r), p.Language)
+	}
+	if refusal != nil {
+		p.Why, p.Refused = s.refusalText(r, *refusal), !refusal.Kept
+	}
+	return p
 }
 
 // clipped is a value of a file as it is shown: on one line, and what turns the

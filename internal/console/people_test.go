@@ -15,6 +15,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/PuerkitoBio/goquery"
+
 	"github.com/jatak-mail/jatak/gating"
 	"github.com/jatak-mail/jatak/internal/contact"
 	"github.com/jatak-mail/jatak/internal/contactlist"
@@ -242,6 +244,25 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 	shown := b.do("GET", page, nil)
 	if shown.Code != http.StatusOK || !strings.Contains(shown.Body.String(), "Åben A/S") || !strings.Contains(shown.Body.String(), `value="email" selected`) {
 		t.Fatalf("the page (%d): %s", shown.Code, shown.Body)
+	}
+	// What the rows become stands there before anything is kept.
+	doc, err := goquery.NewDocumentFromReader(shown.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := doc.Find("table.dense tbody tr")
+	for n, want := range [][]string{
+		{"Annette", "p0@example.org", "Åben A/S", "Danish"},
+		{"=1+1 Holm", "new@example.org", "Line 3, Language: The language is not known"},
+		{"NEW@example.org"},
+		{"no address;=cmd", "Refused", "Line 5, E-mail"},
+		{"long@example.org", "Refused", "Line 6, First name: The value is longer than 200 characters"},
+	} {
+		for _, words := range want {
+			if row := people.Eq(n).Text(); !strings.Contains(row, words) {
+				t.Errorf("row %d is shown without %q: %s", n, words, row)
+			}
+		}
 	}
 	choices := url.Values{"encoding": {"windows-1252"}, "separator": {"semicolon"}, "column": {"email", "first_name", "last_name", "company", "language"}, "basis": {"consent"}, "reason": {"the fair"}}
 	if w := b.do("POST", page+"/check", choices); w.Code != http.StatusBadRequest {
