@@ -26,7 +26,7 @@ build: ## Build bin/jatak, one static binary
 
 test: ## All tests, with real PostgreSQL, Redis, SMTP and browser; the race detector where neither browsers nor whole processes are at work
 	@script/install-deps test >&2
-	$(GO) test -shuffle=on -timeout=14m ./cmd/jatak ./internal/console ./internal/preferences
+	$(GO) test -shuffle=on -parallel=4 -timeout=14m ./cmd/jatak ./internal/console ./internal/preferences
 	CGO_ENABLED=1 $(GO) test -race -short -shuffle=on -timeout=14m $$($(GO) list ./... | grep -v /cmd/jatak$$)
 
 test-race: ## All tests with the race detector: a quarter of an hour and more

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -114,7 +115,15 @@ func TestFaultTermWhileFrozen(t *testing.T) {
 			t.Parallel()
 			const contacts, grace = 1500, 4 * time.Second
 			pg, db, data := ownPostgres(t)
-			i := installOn(t, contacts, slowly, db, pg.URL())
+			gate := make(chan struct{})
+			open := sync.OnceFunc(func() { close(gate) })
+			t.Cleanup(open)
+			i := installOn(t, contacts, func(at, to string) *mailertest.Do {
+				if at == "DOT" && to == person(0) {
+					return &mailertest.Do{Wait: gate} // its outcome comes when nothing can be kept
+				}
+				return slowly(at, to)
+			}, db, pg.URL())
 			i.set(fmt.Sprint("JATAK_GRACE=", grace))
 			p := i.worker()
 			id := i.launch()
@@ -124,6 +133,7 @@ func TestFaultTermWhileFrozen(t *testing.T) {
 				pids = append(pids, postgresProcesses(t, data)...)
 			}
 			thaw := freeze(t, pids)
+			open()
 			told := time.Now()
 			p.term(t)
 			// The grace, and something for a machine that is busy.

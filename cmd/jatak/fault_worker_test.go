@@ -140,7 +140,7 @@ func TestFaultWorkerStandsStillInItsSweep(t *testing.T) {
 	open := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(open)
 	i := install(t, contacts, func(at, to string) *mailertest.Do {
-		if at == "DOT" && to == "p100@example.org" {
+		if at == "DOT" && to == person(100) {
 			return &mailertest.Do{Wait: gate}
 		}
 		return nil
