@@ -75,7 +75,7 @@ func TestFaultClaimsCannotBeGivenBack(t *testing.T) {
 	h.start(sink.URL("max_conns=1"), func(o *worker.Options) { o.Lease, o.ChunkSize = longLease, 20 })
 	id := h.launch()
 	h.await(id, "a full window", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sending == 8 })
-	makeRoom := postgrestest.FillDisk(t, h.url, postgrestest.WhenGivenBack)
+	makeRoom := postgrestest.FillDisk(t, h.url, "UPDATE", "delivery", postgrestest.WhenGivenBack)
 	if err := h.db.Pause(t.Context(), id, "lunch"); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestFaultDiskFullWhileSending(t *testing.T) {
 			h.start(sink.URL("max_conns=2"), func(o *worker.Options) { o.Lease, o.BellPatience = longLease, 300*time.Millisecond })
 			id := h.launchPaced(200)
 			h.await(id, "some mails", func(_ campaign.Campaign, r campaign.Report) bool { return r.Sent > 30 })
-			makeRoom := postgrestest.FillDisk(t, h.url, test.when)
+			makeRoom := postgrestest.FillDisk(t, h.url, "UPDATE", "delivery", test.when)
 			h.says(test.says)
 			if !strings.Contains(h.log.String(), "No space left on device") {
 				t.Errorf("the log does not say why:\n%s", h.log.String())

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -666,7 +667,7 @@ func TestPauseResumeCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.await(id, "more mails", func(_ campaign.Campaign, b campaign.Report) bool { return b.Sent > int64(before)+20 })
-	if err := h.db.Cancel(t.Context(), id, time.Now()); err != nil {
+	if err := errors.Join(h.db.End(t.Context(), id, time.Now()), h.db.CancelRest(t.Context(), id, time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	books := h.await(id, "the end", func(_ campaign.Campaign, b campaign.Report) bool { return b.Open() == 0 })
@@ -677,7 +678,7 @@ func TestPauseResumeCancel(t *testing.T) {
 		t.Errorf("%d mails for %d sent", len(sink.Messages()), books.Sent)
 	}
 	for name, err := range map[string]error{
-		"resume": h.db.Resume(t.Context(), id), "pause": h.db.Pause(t.Context(), id, ""), "cancel": h.db.Cancel(t.Context(), id, time.Now()),
+		"resume": h.db.Resume(t.Context(), id), "pause": h.db.Pause(t.Context(), id, ""), "cancel": h.db.End(t.Context(), id, time.Now()),
 	} {
 		if err == nil {
 			t.Errorf("a cancelled campaign can be told to %s", name)

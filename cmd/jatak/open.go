@@ -98,7 +98,7 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, na
 		return nil, nil, err
 	}
 	runner := newUpgradeRunner(ctx, db, c.log)
-	h, err = staffsite.New(staffsite.Options{Store: db, Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
+	h, err = staffsite.New(staffsite.Options{Store: db, Together: together(db), Templates: words, Settings: postgres.Settings(), Now: time.Now, Log: c.log,
 		Secure: strings.HasPrefix(public.ConsoleURL, "https://"), URL: public.ConsoleURL, TrustedProxies: public.Proxies(),
 		Resolver: names, Upgrades: runner, Starters: starters, Until: ctx})
 	if err != nil {
@@ -114,6 +114,13 @@ func newConsole(ctx context.Context, db *postgres.DB, public settings.Public, na
 	}
 	_, _ = fmt.Fprintf(c.err, "The console has no user yet. Become its administrator here, within a day: %s\n", link)
 	return h, runner.Stop, nil
+}
+
+// together lets the console do in one transaction what belongs together.
+func together(db *postgres.DB) func(context.Context, func(staffsite.Store) error) error {
+	return func(ctx context.Context, do func(staffsite.Store) error) error {
+		return db.Together(ctx, func(db *postgres.DB) error { return do(db) })
+	}
 }
 
 // newImporter returns who takes the lists of contacts that are uploaded.

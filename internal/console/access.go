@@ -32,7 +32,7 @@ func (s *site) accessRoutes() []route {
 	return []route{
 		{pattern: "GET /login", handle: s.login},
 		{pattern: "POST /login", handle: s.doLogin},
-		{pattern: "POST /logout", role: staff.Viewer, handle: s.logout, kept: true},
+		{pattern: "POST /logout", role: staff.Viewer, handle: s.logout},
 		{pattern: "GET /setup/{token}", handle: s.setup},
 		{pattern: "POST /setup/{token}", handle: s.doSetup},
 		{pattern: "POST /language", handle: s.language},

@@ -14,7 +14,7 @@ import (
 func (s *site) accountRoutes() []route {
 	return []route{
 		{pattern: "GET /account", role: staff.Viewer, handle: s.account},
-		{pattern: "POST /account/password", role: staff.Viewer, handle: s.changePassword, kept: true},
+		{pattern: "POST /account/password", role: staff.Viewer, handle: s.changePassword},
 		{pattern: "POST /account/preferences", role: staff.Viewer, handle: s.changePreferences},
 		{pattern: "POST /account/sessions", role: staff.Viewer, handle: s.endSessions},
 	}
@@ -118,15 +118,18 @@ func (s *site) changePreferences(w http.ResponseWriter, r *http.Request) {
 		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "setting.time-zone.wrong"))
 		return
 	}
-	err := s.Store.SetUserZone(r.Context(), user.ID, zone)
-	if lang := s.Templates.Match(r.PostFormValue("lang")); err == nil {
-		err = s.Store.SetUserLanguage(r.Context(), user.ID, lang)
-		s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
-	}
+	lang := s.Templates.Match(r.PostFormValue("lang"))
+	err := s.change(r, func(db Store) error {
+		if err := db.SetUserZone(r.Context(), user.ID, zone); err != nil {
+			return err
+		}
+		return db.SetUserLanguage(r.Context(), user.ID, lang)
+	})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	s.setCookie(w, "jatak_language", lang, 365*24*time.Hour)
 	s.redirect(w, r, "/account?done=saved")
 }
 
@@ -137,7 +140,8 @@ func (s *site) endSessions(w http.ResponseWriter, r *http.Request) {
 		s.showAccount(w, r, http.StatusBadRequest, s.text(r, "console.account.gone"))
 		return
 	}
-	if err := s.Store.EndSessionOf(r.Context(), userOf(r).ID, id, sessionHash(r)); err != nil {
+	err = s.change(r, func(db Store) error { return db.EndSessionOf(r.Context(), userOf(r).ID, id, sessionHash(r)) })
+	if err != nil {
 		s.fail(w, r, fmt.Errorf("session %d: %w", id, err))
 		return
 	}

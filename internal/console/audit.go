@@ -29,23 +29,19 @@ func (s *site) auditRoutes() []route {
 	}
 }
 
-// answered remembers what was answered.
-type answered struct {
-	http.ResponseWriter
-	status int
+// change does what a request asks for and writes its line of the audit log: both, or
+// neither. Where the store writes one itself it is not needed.
+func (s *site) change(r *http.Request, do func(Store) error) error {
+	return s.Together(r.Context(), func(db Store) error {
+		if err := do(db); err != nil {
+			return err
+		}
+		return db.WriteAudit(r.Context(), s.entryOf(r))
+	})
 }
 
-func (a *answered) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController through.
-func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// writeAudit keeps that a request was done, for the routes whose store does not
-// do so itself. What was done is done when it cannot be kept.
-func (s *site) writeAudit(r *http.Request) {
+// entryOf tells of a request by the words of its address.
+func (s *site) entryOf(r *http.Request) staff.Entry {
 	e := staff.Entry{Actor: actor(r), At: s.Now()}
 	_, path, _ := strings.Cut(r.Pattern, " /")
 	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
@@ -69,9 +65,7 @@ func (s *site) writeAudit(r *http.Request) {
 	default:
 		e.Detail = r.PathValue("id")
 	}
-	if err := s.Store.WriteAudit(context.WithoutCancel(r.Context()), e); err != nil {
-		s.Log.Error("the audit log was not written", "action", e.Action, "error", err)
-	}
+	return e
 }
 
 // Bounds of the log.

@@ -49,7 +49,7 @@ func (o *office) open() *tab {
 	t := o.t
 	t.Helper()
 	ctx := browsertest.New(t, 5*time.Minute)
-	handler, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	handler, err := console.New(console.Options{Store: o.db, Together: o.together, Templates: o.words, Settings: postgres.Settings(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		URL: "http://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience})
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,8 @@ type campaignStore interface {
 	Unschedule(ctx context.Context, id campaign.ID) error
 	Pause(ctx context.Context, id campaign.ID, reason string) error
 	Resume(ctx context.Context, id campaign.ID) error
-	Cancel(ctx context.Context, id campaign.ID, now time.Time) error
+	End(ctx context.Context, id campaign.ID, now time.Time) error
+	CancelRest(ctx context.Context, id campaign.ID, now time.Time) error
 	SetPace(ctx context.Context, id campaign.ID, perSecond float64) error
 	SetPriority(ctx context.Context, id campaign.ID, p campaign.Priority) error
 	// Resend writes its line of the audit log itself.
@@ -72,16 +73,16 @@ func (s *site) campaignRoutes() []route {
 		{pattern: "GET /campaigns/{id}/reach", role: staff.Marketer, handle: s.reachOf},
 		{pattern: "GET /campaigns/{id}/launch", role: staff.Marketer, handle: s.toLaunch},
 		{pattern: "GET /campaigns/{id}/override", role: staff.Officer, handle: s.toLaunch},
-		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount, kept: true},
+		{pattern: "POST /campaigns/{id}/recount", role: staff.Marketer, handle: s.recount},
 		{pattern: "GET /campaigns/{id}/report", role: staff.Viewer, handle: s.report},
 		{pattern: "GET /campaigns/{id}/report.csv", role: staff.Viewer, handle: s.reportCSV},
 		{pattern: "GET /campaigns/{id}/people", role: staff.Marketer, handle: s.people},
 		{pattern: "GET /campaigns/{id}/people.csv", role: staff.Marketer, handle: s.peopleCSV},
 		{pattern: "GET /campaigns/{id}/resend", role: staff.Marketer, handle: s.resend},
-		{pattern: "POST /campaigns/{id}/resend", role: staff.Marketer, handle: s.sendAgain, kept: true},
-		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign, kept: true},
+		{pattern: "POST /campaigns/{id}/resend", role: staff.Marketer, handle: s.sendAgain},
+		{pattern: "POST /campaigns/{id}/copy", role: staff.Marketer, handle: s.copyCampaign},
 		{pattern: "POST /campaigns/{id}/launch", role: staff.Marketer, handle: s.launch},
-		{pattern: "POST /campaigns/{id}/override", role: staff.Officer, handle: s.override, kept: true},
+		{pattern: "POST /campaigns/{id}/override", role: staff.Officer, handle: s.override},
 		{pattern: "POST /campaigns/{id}/{action}", role: staff.Marketer, handle: s.act},
 	}
 }
@@ -558,25 +559,29 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	var err error
+	var do func(Store) error
 	switch r.PathValue("action") {
 	case "unschedule":
-		err = s.Store.Unschedule(ctx, c.ID)
+		do = func(db Store) error { return db.Unschedule(ctx, c.ID) }
 	case "pause":
-		err = s.Store.Pause(ctx, c.ID, actor(r))
+		do = func(db Store) error { return db.Pause(ctx, c.ID, actor(r)) }
 	case "resume":
-		err = s.Store.Resume(ctx, c.ID)
+		do = func(db Store) error { return db.Resume(ctx, c.ID) }
 	case "speed":
-		err = s.setSpeed(r, c)
+		do = func(db Store) error { return s.setSpeed(r, db, c) }
 	case "cancel":
 		if r.PostFormValue("sure") == "" {
 			s.showCampaign(w, r, http.StatusBadRequest, c, s.text(r, "console.sure.first"))
 			return
 		}
-		err = s.Store.Cancel(ctx, c.ID, s.Now())
+		do = func(db Store) error { return db.End(ctx, c.ID, s.Now()) }
 	default:
 		s.gone(w, r)
 		return
+	}
+	err := s.change(r, do)
+	if err == nil && r.PathValue("action") == "cancel" {
+		err = s.Store.CancelRest(ctx, c.ID, s.Now())
 	}
 	var bad *badInput
 	if errors.As(err, &bad) {
@@ -594,7 +599,10 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 // tooLate answers when somebody was faster, or the campaign's state does not
 // allow what was asked: the page shows the state as it is now.
 func (s *site) tooLate(w http.ResponseWriter, r *http.Request, c campaign.Campaign, err error) {
-	s.Log.Warn("a campaign could not be changed", "campaign", c.ID, "error", err)
+	if s.broke(w, r, err) {
+		return
+	}
+	s.Log.Info("a campaign could not be changed", "campaign", c.ID, "error", err)
 	now, findErr := s.Store.Campaign(r.Context(), c.ID)
 	if findErr != nil {
 		s.fail(w, r, findErr)
@@ -613,7 +621,7 @@ func (b *badInput) Error() string { return b.key }
 const mostPace = 100_000
 
 // setSpeed changes a campaign's pace and its place among the others.
-func (s *site) setSpeed(r *http.Request, c campaign.Campaign) error {
+func (s *site) setSpeed(r *http.Request, db Store, c campaign.Campaign) error {
 	pace := 0.0
 	if text := templates.ReadNumeral(s.lang(r), strings.TrimSpace(r.PostFormValue("pace"))); text != "" {
 		var err error
@@ -625,10 +633,10 @@ func (s *site) setSpeed(r *http.Request, c campaign.Campaign) error {
 	if !contains([]campaign.Priority{campaign.PriorityHigh, campaign.PriorityNormal, campaign.PriorityLow}, priority) {
 		return &badInput{"console.priority.bad"}
 	}
-	if err := s.Store.SetPace(r.Context(), c.ID, pace); err != nil {
+	if err := db.SetPace(r.Context(), c.ID, pace); err != nil {
 		return err
 	}
-	return s.Store.SetPriority(r.Context(), c.ID, priority)
+	return db.SetPriority(r.Context(), c.ID, priority)
 }
 
 // copyCampaign makes a draft of a campaign's content.
@@ -640,13 +648,15 @@ func (s *site) copyCampaign(w http.ResponseWriter, r *http.Request) {
 	content := c.Content
 	content.Name = s.text(r, "console.copy.name", c.Name)
 	id, err := s.Store.CreateDraft(r.Context(), content, actor(r), s.Now())
-	if err != nil {
-		// Its subscription type may be gone.
+	switch {
+	case errors.Is(err, campaign.ErrUnknownType), content.ValidateDraft() != nil: // what was fit once
+		s.Log.Info("a campaign could not be copied", "campaign", c.ID, "error", err)
 		s.showCampaign(w, r, http.StatusConflict, c, s.text(r, "console.copy.failed"))
-		s.Log.Warn("a campaign could not be copied", "campaign", c.ID, "error", err)
-		return
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.redirect(w, r, fmt.Sprintf("/campaigns/%d/edit/%s?done=copied", id, stepAudience))
 	}
-	s.redirect(w, r, fmt.Sprintf("/campaigns/%d/edit/%s?done=copied", id, stepAudience))
 }
 
 // rate writes how many mails a second leave.

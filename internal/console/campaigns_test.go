@@ -687,7 +687,7 @@ func TestManyViewersCostOneLook(t *testing.T) {
 	o.send(id, time.Now(), false)
 	b := o.as(staff.Viewer)
 	store := &counted{DB: o.db}
-	handler, err := console.New(console.Options{Store: store, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
+	handler, err := console.New(console.Options{Store: store, Together: o.together, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

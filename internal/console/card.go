@@ -328,11 +328,14 @@ func (s *site) emarketing(w http.ResponseWriter, r *http.Request) {
 	if r.PostForm.Get("on") == "1" {
 		basis = gating.BasisLegitimateInterest
 	}
-	result, err := s.Store.ChangeBasis(r.Context(), contact.BulkChange{Selection: contact.Selection{ID: id}, Purpose: gating.PurposeEmarketing,
-		Basis: basis, Reason: reason, Actor: actor(r), Now: s.Now()})
-	if err == nil && result.Withdrawn > 0 {
-		err = contact.ErrNotTheirs
-	}
+	err := s.change(r, func(db Store) error {
+		result, err := db.ChangeBasis(r.Context(), contact.BulkChange{Selection: contact.Selection{ID: id}, Purpose: gating.PurposeEmarketing,
+			Basis: basis, Reason: reason, Actor: actor(r), Now: s.Now()})
+		if err == nil && result.Withdrawn > 0 {
+			err = contact.ErrNotTheirs
+		}
+		return err
+	})
 	if !s.answered(w, r, err) {
 		http.Redirect(w, r, fmt.Sprintf("/contacts/%d?done=changed", id), http.StatusSeeOther)
 	}

@@ -634,7 +634,7 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		return
 	}
 	if c.State != campaign.StateDraft {
-		s.tooLate(w, r, c, fmt.Errorf("campaign %d is %s", c.ID, c.State))
+		s.tooLate(w, r, c, staff.Refusal(fmt.Sprintf("campaign %d is %s", c.ID, c.State)))
 		return
 	}
 	if len(campaign.Check(c.Content)) > 0 {
@@ -675,15 +675,19 @@ func (s *site) letGo(w http.ResponseWriter, r *http.Request, sends func(*gate) i
 		return
 	}
 	done := "launched"
-	switch {
-	case !at.local.IsZero():
+	if !at.local.IsZero() || at.moment.After(s.Now()) {
 		done = "scheduled"
-		err = s.Store.ScheduleLocal(r.Context(), c.ID, at.local, override)
-	default:
-		if at.moment.After(s.Now()) {
-			done = "scheduled"
+	}
+	let := func(db Store) error {
+		if !at.local.IsZero() {
+			return db.ScheduleLocal(r.Context(), c.ID, at.local, override)
 		}
-		err = s.Store.Schedule(r.Context(), c.ID, at.moment, override)
+		return db.Schedule(r.Context(), c.ID, at.moment, override)
+	}
+	if override.Reason != "" {
+		err = let(s.Store) // the store tells of an override, with its reason
+	} else {
+		err = s.change(r, let)
 	}
 	if err != nil {
 		s.tooLate(w, r, c, err)

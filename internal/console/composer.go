@@ -47,16 +47,16 @@ func (s *site) composerRoutes() (list []route) {
 		list = append(list,
 			route{pattern: "GET " + base + "/edit", role: staff.Marketer, handle: s.resume},
 			route{pattern: "GET " + base + "/edit/{step}", role: staff.Marketer, handle: s.compose},
-			route{pattern: "POST " + base + "/edit/{step}", role: staff.Marketer, handle: s.save, body: composerBody, kept: true},
+			route{pattern: "POST " + base + "/edit/{step}", role: staff.Marketer, handle: s.save, body: composerBody},
 			route{pattern: "GET " + base + "/findings", role: staff.Marketer, handle: s.findings},
 			route{pattern: "GET " + base + "/mail", role: look, handle: s.mail},
 			route{pattern: "GET " + base + "/preview", role: look, handle: s.preview},
 			route{pattern: "GET " + base + "/readers", role: staff.Marketer, handle: s.readers},
 			route{pattern: "GET " + base + "/tests", role: staff.Marketer, handle: s.tests},
-			route{pattern: "POST " + base + "/test", role: staff.Marketer, handle: s.sendTest, kept: true},
+			route{pattern: "POST " + base + "/test", role: staff.Marketer, handle: s.sendTest},
 			route{pattern: "GET " + base + "/versions", role: staff.Marketer, handle: s.versions},
 			route{pattern: "GET " + base + "/versions/{version}", role: staff.Marketer, handle: s.version},
-			route{pattern: "POST " + base + "/versions/{version}/restore", role: staff.Marketer, handle: s.restore, kept: true},
+			route{pattern: "POST " + base + "/versions/{version}/restore", role: staff.Marketer, handle: s.restore},
 		)
 	}
 	return append(list,
@@ -65,14 +65,14 @@ func (s *site) composerRoutes() (list []route) {
 		route{pattern: "GET /campaigns/{id}/test", role: staff.Marketer, handle: s.toTest},
 		route{pattern: "GET /templates/{id}/test", role: staff.Marketer, handle: s.toTest},
 		route{pattern: "GET /campaigns/new", role: staff.Marketer, handle: s.newCampaign},
-		route{pattern: "POST /campaigns", role: staff.Marketer, handle: s.createCampaign, kept: true},
+		route{pattern: "POST /campaigns", role: staff.Marketer, handle: s.createCampaign},
 		route{pattern: "GET /templates", role: staff.Marketer, handle: s.templates},
 		route{pattern: "GET /templates/new", role: staff.Marketer, handle: s.newTemplate},
-		route{pattern: "POST /templates", role: staff.Marketer, handle: s.createTemplate, body: composerBody, kept: true},
+		route{pattern: "POST /templates", role: staff.Marketer, handle: s.createTemplate, body: composerBody},
 		route{pattern: "GET /templates/{id}", role: staff.Marketer, handle: s.resume},
-		route{pattern: "POST /templates/{id}/copy", role: staff.Marketer, handle: s.copyTemplate, kept: true},
+		route{pattern: "POST /templates/{id}/copy", role: staff.Marketer, handle: s.copyTemplate},
 		route{pattern: "GET /templates/{id}/delete", role: staff.Marketer, handle: s.askDelete},
-		route{pattern: "POST /templates/{id}/delete", role: staff.Marketer, handle: s.deleteTemplate, kept: true},
+		route{pattern: "POST /templates/{id}/delete", role: staff.Marketer, handle: s.deleteTemplate},
 	)
 }
 

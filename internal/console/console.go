@@ -30,7 +30,9 @@ import (
 
 // Options is what the site needs; all but Secure and Until are required.
 type Options struct {
-	Store     Store
+	Store Store
+	// Together does in one transaction what is done with the store that is given.
+	Together  func(context.Context, func(Store) error) error
 	Templates *templates.Set
 	Settings  []gating.SettingDefault // those that can be set
 	Now       func() time.Time
@@ -67,8 +69,6 @@ type site struct {
 type Route struct {
 	Pattern string
 	Role    staff.Role
-	// Audited: the site itself writes a line of the audit log when it is done.
-	Audited bool
 }
 
 // route is a Route with who answers. A body is bounded to that of web, unless
@@ -78,14 +78,6 @@ type route struct {
 	role    staff.Role
 	handle  http.HandlerFunc
 	body    int64
-	// kept: nothing is changed, or the store writes the audit log itself. Else a
-	// line is written when the request is done.
-	kept bool
-}
-
-// audited reports whether a line of the audit log is written when it is done.
-func (r route) audited() bool {
-	return !strings.HasPrefix(r.pattern, "GET ") && r.role != "" && !r.kept
 }
 
 // mostBody is the largest body that a route may ask for.
@@ -100,7 +92,7 @@ func (s *site) routes() []route {
 // Routes lists all pages and actions.
 func Routes() (list []Route) {
 	for _, r := range (&site{}).routes() {
-		list = append(list, Route{r.pattern, r.role, r.audited()})
+		list = append(list, Route{r.pattern, r.role})
 	}
 	return list
 }
@@ -168,15 +160,7 @@ func (s *site) guarded(to route) http.Handler {
 		if !s.readable(w, r, to.body != 0) {
 			return
 		}
-		if !to.audited() {
-			to.handle(w, r)
-			return
-		}
-		answer := &answered{ResponseWriter: w, status: http.StatusOK}
-		to.handle(answer, r)
-		if answer.status < http.StatusBadRequest && answer.status != http.StatusAccepted { // what is accepted is not done yet
-			s.writeAudit(r)
-		}
+		to.handle(w, r)
 	})
 }
 
@@ -261,6 +245,17 @@ func (s *site) gone(w http.ResponseWriter, r *http.Request) {
 // kind.text.
 func (s *site) message(w http.ResponseWriter, r *http.Request, status int, kind string) {
 	s.show(w, r, status, "message", "", "", struct{ Title, Text string }{kind + ".title", kind + ".text"})
+}
+
+// broke reports whether something is broken, which is answered: an error that is
+// neither nil nor the store's refusal of what was asked for.
+func (s *site) broke(w http.ResponseWriter, r *http.Request, err error) bool {
+	var refusal staff.Refusal
+	if err == nil || errors.As(err, &refusal) {
+		return false
+	}
+	s.fail(w, r, err)
+	return true
 }
 
 func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -43,6 +44,10 @@ type office struct {
 	url     string // of the database
 }
 
+func (o *office) together(ctx context.Context, do func(console.Store) error) error {
+	return o.db.Together(ctx, func(db *postgres.DB) error { return do(db) })
+}
+
 func newOffice(t *testing.T) *office {
 	t.Helper()
 	o := &office{t: t}
@@ -51,7 +56,7 @@ func newOffice(t *testing.T) *office {
 	if o.words, err = templates.New(); err != nil {
 		t.Fatal(err)
 	}
-	o.handler, err = console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(),
+	o.handler, err = console.New(console.Options{Store: o.db, Together: o.together, Templates: o.words, Settings: postgres.Settings(),
 		Now: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true,
 		URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Patience: patience, Starters: starters()})
 	if err != nil {
@@ -317,7 +322,7 @@ func TestEventsTellOfACampaign(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	b := o.as(staff.Viewer)
-	if err := o.db.Cancel(t.Context(), o.id, noon); err != nil {
+	if err := errors.Join(o.db.End(t.Context(), o.id, noon), o.db.CancelRest(t.Context(), o.id, noon)); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(o.handler)

@@ -36,12 +36,12 @@ func (s *site) contactRoutes() []route {
 	return []route{
 		{pattern: "GET /contacts", role: staff.Officer, handle: s.contacts},
 		{pattern: "GET /contacts/{id}", role: staff.Officer, handle: s.contact},
-		{pattern: "POST /contacts", role: staff.Officer, handle: s.findContacts, kept: true},
-		{pattern: "POST /contacts/count", role: staff.Officer, handle: s.hits, kept: true},
+		{pattern: "POST /contacts", role: staff.Officer, handle: s.findContacts},
+		{pattern: "POST /contacts/count", role: staff.Officer, handle: s.hits},
 		{pattern: "GET /contacts/{id}/export", role: staff.Officer, handle: s.export},
 		{pattern: "GET /contacts/{id}/erase", role: staff.Officer, handle: s.askErase},
-		{pattern: "POST /contacts/{id}/erase", role: staff.Officer, handle: s.erase, kept: true},
-		{pattern: "POST /contacts/{id}/type", role: staff.Officer, handle: s.choose, kept: true},
+		{pattern: "POST /contacts/{id}/erase", role: staff.Officer, handle: s.erase},
+		{pattern: "POST /contacts/{id}/type", role: staff.Officer, handle: s.choose},
 		{pattern: "POST /contacts/{id}/emarketing", role: staff.Officer, handle: s.emarketing},
 	}
 }

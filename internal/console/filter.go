@@ -34,10 +34,10 @@ type audienceStore interface {
 func (s *site) audienceRoutes() []route {
 	return []route{
 		{pattern: "GET /audiences", role: staff.Marketer, handle: s.audiences},
-		{pattern: "POST /audiences", role: staff.Marketer, handle: s.saveAudience, kept: true},
-		{pattern: "POST /audiences/filter", role: staff.Marketer, handle: s.filter, kept: true},
-		{pattern: "POST /audiences/count", role: staff.Marketer, handle: s.filterCount, kept: true},
-		{pattern: "POST /audiences/{id}/delete", role: staff.Marketer, handle: s.deleteAudience, kept: true},
+		{pattern: "POST /audiences", role: staff.Marketer, handle: s.saveAudience},
+		{pattern: "POST /audiences/filter", role: staff.Marketer, handle: s.filter},
+		{pattern: "POST /audiences/count", role: staff.Marketer, handle: s.filterCount},
+		{pattern: "POST /audiences/{id}/delete", role: staff.Marketer, handle: s.deleteAudience},
 	}
 }
 

@@ -127,7 +127,7 @@ func besieged(t *testing.T) *office {
 // quiet is the site without a log, which has starters and waits for nothing.
 func (o *office) quiet() http.Handler {
 	o.t.Helper()
-	site, err := console.New(console.Options{Store: o.db, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
+	site, err := console.New(console.Options{Store: o.db, Together: o.together, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
 		Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Starters: starters()})
 	if err != nil {
 		o.t.Fatal(err)

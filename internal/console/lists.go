@@ -45,7 +45,7 @@ func (s *site) listRoutes() []route {
 		{pattern: "GET /imports/{id}", role: staff.Officer, handle: s.uploaded},
 		{pattern: "GET /imports/{id}/refused", role: staff.Officer, handle: s.refused},
 		{pattern: "POST /imports/{id}/check", role: staff.Officer, handle: s.checkList},
-		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList, kept: true},
+		{pattern: "POST /imports/{id}/run", role: staff.Officer, handle: s.runList},
 		{pattern: "POST /imports/{id}/cancel", role: staff.Officer, handle: s.cancelList},
 	}
 }
@@ -116,16 +116,19 @@ func (s *site) upload(w http.ResponseWriter, r *http.Request) {
 			problem = "lists.file.unreadable"
 		}
 	}
-	to := contact.ImportUploaded
 	if problem != "" {
-		to = contact.ImportCancelled
-	}
-	if err := s.Store.EndImport(r.Context(), id, contact.ImportUploading, to, "", s.Now()); err != nil {
-		s.fail(w, r, err)
+		if err := s.Store.EndImport(r.Context(), id, contact.ImportUploading, contact.ImportCancelled, "", s.Now()); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.showLists(w, r, http.StatusBadRequest, s.text(r, problem))
 		return
 	}
-	if problem != "" {
-		s.showLists(w, r, http.StatusBadRequest, s.text(r, problem))
+	err = s.change(r, func(db Store) error {
+		return db.EndImport(r.Context(), id, contact.ImportUploading, contact.ImportUploaded, "", s.Now())
+	})
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, fmt.Sprintf("/imports/%d", id), http.StatusSeeOther)
@@ -362,7 +365,9 @@ func (s *site) checkList(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.Names = names
-	s.goOn(w, r, im.ID, s.Store.StartImport(r.Context(), im.ID, contact.ImportChecking, c, actor(r), s.Now()))
+	s.goOn(w, r, im.ID, s.change(r, func(db Store) error {
+		return db.StartImport(r.Context(), im.ID, contact.ImportChecking, c, actor(r), s.Now())
+	}))
 }
 
 func (s *site) readChoices(r *http.Request) (c contact.ListChoices, problem string) {
@@ -419,7 +424,9 @@ func (s *site) cancelList(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error = contact.ErrImportLost
 	if im.State != contact.ImportFinished && im.State != contact.ImportCancelled {
-		err = s.Store.EndImport(r.Context(), im.ID, im.State, contact.ImportCancelled, "", s.Now())
+		err = s.change(r, func(db Store) error {
+			return db.EndImport(r.Context(), im.ID, im.State, contact.ImportCancelled, "", s.Now())
+		})
 	}
 	s.goOn(w, r, im.ID, err)
 }

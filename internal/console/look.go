@@ -26,7 +26,7 @@ type lookStore interface {
 func (s *site) lookRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/look", role: staff.Viewer, handle: s.look},
-		{pattern: "POST /settings/look", role: staff.Administrator, handle: s.setLook, kept: true, body: brand.MaxLogo + 64<<10},
+		{pattern: "POST /settings/look", role: staff.Administrator, handle: s.setLook, body: brand.MaxLogo + 64<<10},
 		{pattern: "GET /settings/look/preview", role: staff.Viewer, handle: s.lookPreview},
 		{pattern: "GET /settings/look/preview/{colour}/static/{name}", role: staff.Viewer, handle: s.lookAsset},
 	}
@@ -162,7 +162,11 @@ func (s *site) setLook(w http.ResponseWriter, r *http.Request) {
 		s.showLook(w, r, http.StatusOK, "", shown, true)
 		return
 	}
-	if err := s.Store.SetBrand(r.Context(), b, "look", actor(r), s.Now()); err != nil {
+	err = s.Store.SetBrand(r.Context(), b, "look", actor(r), s.Now())
+	if s.broke(w, r, err) {
+		return
+	}
+	if err != nil {
 		s.Log.Info("the look was not kept", "error", err)
 		s.showLook(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), shown, true)
 		return

@@ -17,7 +17,7 @@ import (
 func (s *site) lookWordRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/look/words", role: staff.Viewer, handle: s.lookWords},
-		{pattern: "POST /settings/look/words", role: staff.Administrator, handle: s.setLookWords, kept: true, body: mostLookWords},
+		{pattern: "POST /settings/look/words", role: staff.Administrator, handle: s.setLookWords, body: mostLookWords},
 	}
 }
 
@@ -141,7 +141,11 @@ func (s *site) setLookWords(w http.ResponseWriter, r *http.Request) {
 		kept.Version = -1
 	}
 	if len(changed) > 0 {
-		if err := s.Store.SetBrand(r.Context(), kept, "word "+lang+" "+strings.Join(changed, " "), actor(r), s.Now()); err != nil {
+		err = s.Store.SetBrand(r.Context(), kept, "word "+lang+" "+strings.Join(changed, " "), actor(r), s.Now())
+		if s.broke(w, r, err) {
+			return
+		}
+		if err != nil {
 			s.Log.Info("texts were not kept", "error", err)
 			s.showLookWords(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), lang, b, nil)
 			return

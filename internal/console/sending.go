@@ -35,9 +35,9 @@ type sendingStore interface {
 func (s *site) sendingRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/relays", role: staff.Viewer, handle: s.relays},
-		{pattern: "POST /settings/relays/test", role: staff.Administrator, handle: s.testRelay, kept: true},
-		{pattern: "POST /settings/limits", role: staff.Administrator, handle: s.setLimit, kept: true},
-		{pattern: "POST /settings/limits/remove", role: staff.Administrator, handle: s.removeLimit, kept: true},
+		{pattern: "POST /settings/relays/test", role: staff.Administrator, handle: s.testRelay},
+		{pattern: "POST /settings/limits", role: staff.Administrator, handle: s.setLimit},
+		{pattern: "POST /settings/limits/remove", role: staff.Administrator, handle: s.removeLimit},
 		{pattern: "GET /settings/domains", role: staff.Viewer, handle: s.domains},
 		{pattern: "GET /settings/domains/{domain}", role: staff.Marketer, handle: s.domain},
 	}
@@ -212,10 +212,10 @@ func (s *site) limitProblem(r *http.Request, err error) string {
 
 func (s *site) removeLimit(w http.ResponseWriter, r *http.Request) {
 	err := s.Store.RemoveLimit(r.Context(), campaign.LimitKind(r.PostFormValue("kind")), r.PostFormValue("name"), actor(r), s.Now())
-	if err != nil {
-		// It is gone already: the page shows what there is.
-		s.Log.Info("a limit was not removed", "error", err)
+	if s.broke(w, r, err) {
+		return
 	}
+	// One that is gone already cannot be removed: the page shows what there is.
 	s.redirect(w, r, "/settings/relays?done=changed")
 }
 

@@ -33,7 +33,7 @@ func (s *site) settingRoutes() []route {
 	return []route{
 		{pattern: "GET /settings", role: staff.Viewer, handle: s.settings},
 		{pattern: "GET /settings/rules/{name}", role: staff.Viewer, handle: s.setting},
-		{pattern: "POST /settings/rules/{name}", role: staff.Administrator, handle: s.set, kept: true},
+		{pattern: "POST /settings/rules/{name}", role: staff.Administrator, handle: s.set},
 		{pattern: "GET /settings/privacy/effect", role: staff.Marketer, handle: s.privacyEffect},
 	}
 }
@@ -366,7 +366,11 @@ func (s *site) set(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if err := s.Store.Set(r.Context(), name, s.readSetting(r, name, value), actor(r), s.Now()); err != nil {
+	err := s.Store.Set(r.Context(), name, s.readSetting(r, name, value), actor(r), s.Now())
+	if s.broke(w, r, err) {
+		return
+	}
+	if err != nil {
 		s.Log.Info("a setting was not taken", "setting", name, "error", err)
 		key := "setting." + string(name) + ".wrong"
 		problem := s.text(r, key)

@@ -90,7 +90,7 @@ func TestPagesDoNotWaitForWhatTakesLong(t *testing.T) {
 	b := o.as(staff.Administrator)
 	store := &slow{DB: o.db, may: make(chan struct{})}
 	var err error
-	o.handler, err = console.New(console.Options{Store: store, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon },
+	o.handler, err = console.New(console.Options{Store: store, Together: o.together, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon },
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o,
 		Until: t.Context(), Patience: time.Millisecond})
 	if err != nil {
@@ -160,7 +160,7 @@ func TestALaunchWaitsForTheNumbers(t *testing.T) {
 	store := &slow{DB: o.db, may: make(chan struct{})}
 	var thought atomic.Int64
 	site := func(s console.Store) http.Handler {
-		handler, err := console.New(console.Options{Store: s, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon.Add(time.Duration(thought.Load())) },
+		handler, err := console.New(console.Options{Store: s, Together: o.together, Templates: o.words, Settings: postgres.Settings(), Now: func() time.Time { return noon.Add(time.Duration(thought.Load())) },
 			Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Secure: true, URL: "https://console.example", Resolver: deaf{}, Upgrades: o, Until: t.Context(), Patience: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ type startStore interface {
 func (s *site) startRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/sender", role: staff.Viewer, handle: s.sender},
-		{pattern: "POST /settings/sender", role: staff.Administrator, handle: s.setSender, kept: true},
+		{pattern: "POST /settings/sender", role: staff.Administrator, handle: s.setSender},
 	}
 }
 
@@ -116,7 +116,11 @@ func (s *site) setSender(w http.ResponseWriter, r *http.Request) {
 		if *f.to == before {
 			continue
 		}
-		if err := s.Store.Set(r.Context(), f.name, *f.to, actor(r), s.Now()); err != nil {
+		err := s.Store.Set(r.Context(), f.name, *f.to, actor(r), s.Now())
+		if s.broke(w, r, err) {
+			return
+		}
+		if err != nil {
 			s.Log.Info("a setting was not taken", "setting", f.name, "error", err)
 			problems = append(problems, s.text(r, "setting."+string(f.name)+".wrong"))
 		}

@@ -39,12 +39,12 @@ type Upgrader interface {
 func (s *site) upgradeRoutes() []route {
 	return []route{
 		{pattern: "GET /upgrade", role: staff.Officer, handle: s.upgrade},
-		{pattern: "POST /upgrade/try", role: staff.Officer, handle: s.startUpgrade, kept: true},
-		{pattern: "POST /upgrade/run", role: staff.Administrator, handle: s.startUpgrade, kept: true},
+		{pattern: "POST /upgrade/try", role: staff.Officer, handle: s.startUpgrade},
+		{pattern: "POST /upgrade/run", role: staff.Administrator, handle: s.startUpgrade},
 		{pattern: "GET /upgrade/links", role: staff.Officer, handle: s.upgradeLinks},
-		{pattern: "POST /upgrade/links/{kind}/{id}", role: staff.Officer, handle: s.applyLink, kept: true},
-		{pattern: "POST /upgrade/links/{kind}/{id}/keep", role: staff.Officer, handle: s.keepLink, kept: true},
-		{pattern: "POST /upgrade/kept/{id}/ask", role: staff.Officer, handle: s.askAboutLink, kept: true},
+		{pattern: "POST /upgrade/links/{kind}/{id}", role: staff.Officer, handle: s.applyLink},
+		{pattern: "POST /upgrade/links/{kind}/{id}/keep", role: staff.Officer, handle: s.keepLink},
+		{pattern: "POST /upgrade/kept/{id}/ask", role: staff.Officer, handle: s.askAboutLink},
 	}
 }
 

@@ -32,8 +32,8 @@ type userStore interface {
 func (s *site) userRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/users", role: staff.Administrator, handle: s.users},
-		{pattern: "POST /settings/users", role: staff.Administrator, handle: s.inviteUser, kept: true},
-		{pattern: "POST /settings/users/{id}/{action}", role: staff.Administrator, handle: s.changeUser, kept: true},
+		{pattern: "POST /settings/users", role: staff.Administrator, handle: s.inviteUser},
+		{pattern: "POST /settings/users/{id}/{action}", role: staff.Administrator, handle: s.changeUser},
 	}
 }
 

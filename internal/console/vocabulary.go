@@ -34,13 +34,13 @@ type vocabularyStore interface {
 func (s *site) vocabularyRoutes() []route {
 	return []route{
 		{pattern: "GET /settings/types", role: staff.Viewer, handle: s.types},
-		{pattern: "POST /settings/types", role: staff.Administrator, handle: s.createType, kept: true},
-		{pattern: "POST /settings/types/{key}/{action}", role: staff.Administrator, handle: s.changeType, kept: true},
+		{pattern: "POST /settings/types", role: staff.Administrator, handle: s.createType},
+		{pattern: "POST /settings/types/{key}/{action}", role: staff.Administrator, handle: s.changeType},
 		{pattern: "GET /settings/terms", role: staff.Viewer, handle: s.terms},
-		{pattern: "POST /settings/terms/{vocabulary}", role: staff.Administrator, handle: s.createTerm, kept: true},
-		{pattern: "POST /settings/terms/{vocabulary}/{key}/{action}", role: staff.Administrator, handle: s.changeTerm, kept: true},
+		{pattern: "POST /settings/terms/{vocabulary}", role: staff.Administrator, handle: s.createTerm},
+		{pattern: "POST /settings/terms/{vocabulary}/{key}/{action}", role: staff.Administrator, handle: s.changeTerm},
 		{pattern: "GET /settings/wording", role: staff.Viewer, handle: s.wording},
-		{pattern: "POST /settings/wording", role: staff.Administrator, handle: s.setWording, kept: true},
+		{pattern: "POST /settings/wording", role: staff.Administrator, handle: s.setWording},
 	}
 }
 
@@ -182,7 +182,11 @@ func (s *site) createType(w http.ResponseWriter, r *http.Request) {
 		s.showTypes(w, r, http.StatusBadRequest, s.text(r, "console.names.wrong", mostName))
 		return
 	}
-	if err := s.Store.CreateType(r.Context(), contact.NewType{Key: key, Names: names}, actor(r), s.Now()); err != nil {
+	err := s.Store.CreateType(r.Context(), contact.NewType{Key: key, Names: names}, actor(r), s.Now())
+	if s.broke(w, r, err) {
+		return
+	}
+	if err != nil {
 		s.Log.Info("a subscription type was not made", "error", err)
 		s.showTypes(w, r, http.StatusConflict, s.text(r, "console.names.taken"))
 		return
@@ -211,6 +215,9 @@ func (s *site) changeType(w http.ResponseWriter, r *http.Request) {
 		err = s.Store.RetireType(ctx, key, actor(r), now)
 	default:
 		s.gone(w, r)
+		return
+	}
+	if s.broke(w, r, err) {
 		return
 	}
 	if err != nil {
@@ -277,7 +284,11 @@ func (s *site) createTerm(w http.ResponseWriter, r *http.Request) {
 		s.showTerms(w, r, http.StatusBadRequest, s.text(r, "console.terms.counts.wrong"))
 		return
 	}
-	if err := s.Store.CreateTerm(r.Context(), v, t, actor(r), s.Now()); err != nil {
+	err := s.Store.CreateTerm(r.Context(), v, t, actor(r), s.Now())
+	if s.broke(w, r, err) {
+		return
+	}
+	if err != nil {
 		s.Log.Info("a term was not made", "error", err)
 		s.showTerms(w, r, http.StatusConflict, s.text(r, "console.names.taken"))
 		return
@@ -313,6 +324,9 @@ func (s *site) changeTerm(w http.ResponseWriter, r *http.Request) {
 		err = s.Store.RetireTerm(r.Context(), v, r.PathValue("key"), actor(r), s.Now())
 	default:
 		s.gone(w, r)
+		return
+	}
+	if s.broke(w, r, err) {
 		return
 	}
 	if err != nil {
@@ -397,7 +411,11 @@ func (s *site) setWording(w http.ResponseWriter, r *http.Request) {
 		s.showWording(w, r, http.StatusBadRequest, s.text(r, "console.wording.wrong", mostWording), purpose, lang, text)
 		return
 	}
-	if err := s.Store.SetWording(r.Context(), gating.Purpose(purpose), lang, text, actor(r), s.Now()); err != nil {
+	err := s.Store.SetWording(r.Context(), gating.Purpose(purpose), lang, text, actor(r), s.Now())
+	if s.broke(w, r, err) {
+		return
+	}
+	if err != nil {
 		s.Log.Info("a wording was not kept", "error", err)
 		s.showWording(w, r, http.StatusConflict, s.text(r, "console.settings.conflict"), purpose, lang, text)
 		return

@@ -45,7 +45,7 @@ func (db *DB) SetBrand(ctx context.Context, b brand.Brand, what, actor string, n
 		case err != nil:
 			return fmt.Errorf("keep the brand: %w", err)
 		case tag.RowsAffected() == 0:
-			return errors.New("somebody else has changed the brand meanwhile; look at it and try again")
+			return refusal("somebody else has changed the brand meanwhile; look at it and try again")
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO audit (actor, action, detail, at) VALUES ($1, 'brand', $2, $3)`, actor, what, now); err != nil {
 			return fmt.Errorf("write the audit log: %w", err)

@@ -29,7 +29,7 @@ func (db *DB) whyNotMoved(ctx context.Context, id campaign.ID, verb, from string
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("campaign %d is %s; only one that is %s can be told to %s", id, kept.State, from, verb)
+	return refusal("campaign %d is %s; only one that is %s can be told to %s", id, kept.State, from, verb)
 }
 
 // noteOverride writes in the audit log that a campaign of the statement's part
@@ -113,17 +113,9 @@ func (db *DB) ringSoon(ctx context.Context, id campaign.ID) error {
 	return nil
 }
 
-// Cancel ends a campaign: what was not sent will not be. What is on its way at
-// this moment still arrives.
-func (db *DB) Cancel(ctx context.Context, id campaign.ID, now time.Time) error {
-	if err := db.End(ctx, id, now); err != nil {
-		return err
-	}
-	return db.CancelRest(ctx, id, now)
-}
-
-// End is the part of Cancel that stops the campaign. The mails that it leaves open are
-// for CancelRest or, if that is not reached, the sweep: a million take a while.
+// End cancels a campaign: what was not sent will not be, and what is on its way at
+// this moment still arrives. The mails that it leaves open are for CancelRest or, if
+// that is not reached, the sweep: a million take a while.
 func (db *DB) End(ctx context.Context, id campaign.ID, now time.Time) error {
 	return db.move(ctx, id, "end", `state = 'cancelled', finished_at = $2`, `'draft', 'scheduled', 'planning', 'sending', 'paused'`, now)
 }
@@ -208,7 +200,7 @@ func mayResend(ctx context.Context, tx pgx.Tx, id campaign.ID, state campaign.De
 	case err != nil:
 		return err
 	case !may:
-		return fmt.Errorf("campaign %d was not launched, or is cancelled", id)
+		return refusal("campaign %d was not launched, or is cancelled", id)
 	}
 	return nil
 }

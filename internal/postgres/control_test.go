@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -83,7 +84,7 @@ func TestCancelMeetsAClaim(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `UPDATE delivery SET state = 'sending', worker_id = $1, attempts = 1, changed_at = $2 WHERE state = 'pending'`, w, noon)
 		return err
 	}, func() {
-		if err := db.Cancel(t.Context(), c.ID, noon); err != nil {
+		if err := errors.Join(db.End(t.Context(), c.ID, noon), db.CancelRest(t.Context(), c.ID, noon)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -119,7 +120,7 @@ func TestCancelledCampaignSettlesMailsInDoubt(t *testing.T) {
 		w := worker(t, db, time.Hour)
 		tamper(t, url, fmt.Sprintf(`UPDATE delivery SET state = 'sending', worker_id = %d, attempts = 1 WHERE contact_id IN (SELECT id FROM contact ORDER BY id LIMIT 4)`, w),
 			`UPDATE delivery SET state = 'deferred', doubts = 1, next_attempt_at = now() WHERE contact_id = (SELECT max(id) FROM contact)`)
-		if err := db.Cancel(t.Context(), c.ID, noon); err != nil {
+		if err := errors.Join(db.End(t.Context(), c.ID, noon), db.CancelRest(t.Context(), c.ID, noon)); err != nil {
 			t.Fatal(err)
 		}
 		if b := books(t, db, c.ID); b.Sending != 4 || b.InDoubt != 1 || b.Cancelled != 5 {

@@ -65,7 +65,7 @@ func (db *DB) RemoveLimit(ctx context.Context, kind campaign.LimitKind, name, ac
 			return fmt.Errorf("remove the limit of %s: %w", name, err)
 		}
 		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("there is no limit of the %s %q; jatak limit list shows those there are", kind, name)
+			return refusal("there is no limit of the %s %q; jatak limit list shows those there are", kind, name)
 		}
 		return db.audit(ctx, actor, "limit remove", fmt.Sprintf("%s %s", kind, name), now)
 	})

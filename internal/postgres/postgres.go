@@ -22,6 +22,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/jatak-mail/jatak/internal/staff"
 )
 
 //go:embed migrations/*.sql
@@ -221,6 +223,9 @@ func (db *DB) inTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 func (db *DB) Together(ctx context.Context, f func(*DB) error) error {
 	return db.inTx(ctx, func(tx pgx.Tx) error { return f(&DB{pool: tx}) })
 }
+
+// refusal returns a staff.Refusal.
+func refusal(format string, args ...any) error { return staff.Refusal(fmt.Sprintf(format, args...)) }
 
 // Analyze gives the planner statistics, as autovacuum does after a while.
 func (db *DB) Analyze(ctx context.Context) error {

@@ -112,10 +112,13 @@ func (db *DB) Set(ctx context.Context, name gating.Setting, value, actor string,
 // checkSetting returns an error that says what to write instead.
 func (db *DB) checkSetting(ctx context.Context, name gating.Setting, value string) error {
 	if !contact.IsRule(name) {
-		return new(gating.Policy).Set(name, value)
+		if err := new(gating.Policy).Set(name, value); err != nil {
+			return refusal("%s", err)
+		}
+		return nil
 	}
 	if err := new(contact.Rules).Set(name, value); err != nil {
-		return err
+		return refusal("%s", err)
 	}
 	switch name {
 	case contact.SettingDefaultPurpose:

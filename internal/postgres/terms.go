@@ -38,7 +38,7 @@ func (db *DB) CreateTerm(ctx context.Context, v contact.Vocabulary, t contact.Te
 	return db.Together(ctx, func(db *DB) error {
 		if v == contact.LegalBases {
 			if !t.CountsAs.Granted() {
-				return fmt.Errorf("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
+				return refusal("a legal basis counts as one of the built-in ones that permit something, not as %q", t.CountsAs)
 			}
 			_, err = db.pool.Exec(ctx, `INSERT INTO legal_basis (key, counts_as, names, created_at) VALUES ($1, $2, $3, $4)`, t.Key, t.CountsAs, t.Names, now)
 		} else {
@@ -46,7 +46,7 @@ func (db *DB) CreateTerm(ctx context.Context, v contact.Vocabulary, t contact.Te
 		}
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
-			return fmt.Errorf("there is a %s %q already", v, t.Key)
+			return refusal("there is a %s %q already", v, t.Key)
 		}
 		if err != nil {
 			return fmt.Errorf("create %s: %w", v, err)
@@ -63,7 +63,7 @@ func (db *DB) RenameTerm(ctx context.Context, v contact.Vocabulary, key string, 
 			return fmt.Errorf("rename %s: %w", v, err)
 		}
 		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("there is no %s %q", v, key)
+			return refusal("there is no %s %q", v, key)
 		}
 		return db.audit(ctx, actor, "term rename", fmt.Sprintf("%s %s", v, key), now)
 	})
@@ -77,7 +77,7 @@ func (db *DB) RetireTerm(ctx context.Context, v contact.Vocabulary, key, actor s
 			return fmt.Errorf("retire %s: %w", v, err)
 		}
 		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("there is no %s %q of your own in use", v, key)
+			return refusal("there is no %s %q of your own in use", v, key)
 		}
 		return db.audit(ctx, actor, "term retire", fmt.Sprintf("%s %s", v, key), now)
 	})
@@ -91,7 +91,7 @@ func (db *DB) knownTerm(ctx context.Context, v contact.Vocabulary, key string) e
 		return fmt.Errorf("read %s: %w", v, err)
 	}
 	if !known {
-		return fmt.Errorf("there is no %s %q in use", v, key)
+		return refusal("there is no %s %q in use", v, key)
 	}
 	return nil
 }

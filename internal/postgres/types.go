@@ -81,7 +81,7 @@ func (db *DB) CreateType(ctx context.Context, t contact.NewType, actor string, n
 		})
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == "23505" { // unique_violation
-			return fmt.Errorf("there is a subscription type %q already", t.Key)
+			return refusal("there is a subscription type %q already", t.Key)
 		}
 		if err != nil {
 			return fmt.Errorf("create subscription type: %w", err)
@@ -97,7 +97,7 @@ func (db *DB) RenameType(ctx context.Context, t contact.NewType, actor string, n
 			var id int64
 			err := tx.QueryRow(ctx, `SELECT id FROM subscription_type WHERE key = $1 FOR UPDATE`, t.Key).Scan(&id)
 			if errors.Is(err, pgx.ErrNoRows) {
-				return fmt.Errorf("there is no subscription type %q", t.Key)
+				return refusal("there is no subscription type %q", t.Key)
 			}
 			if err != nil {
 				return err
@@ -132,7 +132,7 @@ func (db *DB) RetireType(ctx context.Context, key, actor string, now time.Time) 
 			return fmt.Errorf("retire subscription type: %w", err)
 		}
 		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("there is no subscription type %q in use", key)
+			return refusal("there is no subscription type %q in use", key)
 		}
 		return db.audit(ctx, actor, "type retire", key, now)
 	})
@@ -152,7 +152,7 @@ func (db *DB) MoveType(ctx context.Context, key string, later bool, actor string
 			}
 			from := slices.Index(keys, key)
 			if from < 0 {
-				return fmt.Errorf("there is no subscription type %q in use", key)
+				return refusal("there is no subscription type %q in use", key)
 			}
 			to := from - 1
 			if later {

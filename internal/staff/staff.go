@@ -83,6 +83,13 @@ var ErrNotFound = errors.New("no such user or session")
 // ErrLastAdministrator says that nobody would be left who may change users.
 var ErrLastAdministrator = errors.New("there must be an administrator")
 
+// A Refusal says why what was asked for cannot be done as things are now: a name is
+// taken, or somebody was faster. Nothing is broken.
+type Refusal string
+
+// Error returns the reason.
+func (r Refusal) Error() string { return string(r) }
+
 // How long things last.
 const (
 	SessionLife    = 12 * time.Hour

@@ -33,9 +33,9 @@ const (
 	WhenGivenBack = "OLD.state = 'sending' AND NEW.state = 'pending'"
 )
 
-// FillDisk makes PostgreSQL refuse a change of deliveries as it does when its disk
-// is full, until room is made.
-func FillDisk(t testing.TB, databaseURL, when string) (makeRoom func()) {
+// FillDisk makes PostgreSQL refuse a change, such as UPDATE, of a table's rows of a
+// kind as it does when its disk is full, until room is made.
+func FillDisk(t testing.TB, databaseURL, change, table, when string) (makeRoom func()) {
 	t.Helper()
 	conn := connect(t, databaseURL)
 	exec(t, conn, `
@@ -43,10 +43,10 @@ func FillDisk(t testing.TB, databaseURL, when string) (makeRoom func()) {
 		BEGIN
 			RAISE EXCEPTION 'could not extend file "base/5/16384": No space left on device' USING ERRCODE = 'disk_full';
 		END $$`)
-	exec(t, conn, `CREATE TRIGGER full_disk BEFORE UPDATE ON delivery FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION full_disk()`)
+	exec(t, conn, `CREATE TRIGGER full_disk BEFORE `+change+` ON `+table+` FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION full_disk()`)
 	return func() {
 		t.Helper()
-		exec(t, conn, `DROP TRIGGER full_disk ON delivery`)
+		exec(t, conn, `DROP TRIGGER full_disk ON `+table)
 	}
 }
 
