@@ -212,17 +212,6 @@ const countLife = 10 * time.Second
 // countPeople counts whom a selection picks. Where that takes long it estimates,
 // and goes on counting for whoever asks again.
 func (s *site) countPeople(r *http.Request, of contact.Selection) (n int64, about bool, err error) {
-	// Estimating takes its time, too.
-	n, known, err := s.countWithin(of, s.Patience/2)
-	if err != nil || known {
-		return n, false, err
-	}
-	n, err = s.Store.EstimateContacts(r.Context(), of)
-	return n, true, err
-}
-
-// countWithin counts whom a selection picks, if that is found out in time.
-func (s *site) countWithin(of contact.Selection, wait time.Duration) (n int64, known bool, err error) {
 	same := of
 	same.ExpiresBefore = of.ExpiresBefore.Truncate(time.Minute) // it moves with the clock
 	key, err := json.Marshal(same)
@@ -230,9 +219,13 @@ func (s *site) countWithin(of contact.Selection, wait time.Duration) (n int64, k
 		return 0, false, err
 	}
 	now := time.Now()
-	j := s.count.get(string(key), countLife, max(wait, time.Millisecond), now, func(ctx context.Context, _ *work) (any, error) { return s.Store.CountContacts(ctx, of) })
-	n, known, err = result[int64](j)
-	return n, known && now.Sub(j.started) < countLife, err
+	// Estimating takes its time, too.
+	j := s.count.get(string(key), countLife, s.Patience/2, now, func(ctx context.Context, _ *work) (any, error) { return s.Store.CountContacts(ctx, of) })
+	if n, ready, err := result[int64](j); err != nil || ready && now.Sub(j.started) < countLife {
+		return n, false, err
+	}
+	n, err = s.Store.EstimateContacts(r.Context(), of)
+	return n, true, err
 }
 
 func (s *site) matches(r *http.Request, selected contact.Match) (list []option) {
