@@ -128,6 +128,7 @@ type visit struct {
 	most  int
 	dry   map[string]time.Time // relays whose pace is used up, and until when
 	after contact.ID           // those up to it were claimed before
+	due   bool                 // all that were pending are claimed: deferred ones have their turn
 	wait  time.Duration        // when it was short: until it may go on
 	// inFlight are the rows claimed and not yet recorded.
 	inFlight sync.WaitGroup
@@ -177,7 +178,7 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 		return short, nil
 	}
 	request := campaign.ClaimRequest{
-		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Limit: allowance.n, Now: w.clock.now(),
+		Worker: w.id.Load(), Campaign: v.batch.Campaign, Batch: v.batch.Batch, After: v.after, Pending: !v.due, Limit: allowance.n, Now: w.clock.now(),
 		Class: v.p.class, Type: v.p.subscriptionType, Override: v.p.override,
 	}
 	if request.Lanes, request.Except = w.pacer.current().lanes, true; v.to != nil {
@@ -190,8 +191,8 @@ func (w *Worker) sendSome(ctx context.Context, v *visit) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(rows) == 0 && v.after > 0 {
-		v.after = 0 // once more from the beginning, for what came back
+	if len(rows) == 0 && (v.after > 0 || !v.due) {
+		v.after, v.due = 0, true // once more from the beginning, for what came back
 		return anew, nil
 	}
 	for _, row := range rows {

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,5 +179,39 @@ func TestCampaignsTakeTurnsAtLimitedDestination(t *testing.T) {
 	}
 	if books := h.finished(first); books.Sent != 120 {
 		t.Errorf("books %+v", books)
+	}
+}
+
+// Mails that a relay puts off hold up nobody whom it was not asked about yet, however
+// slowly it answers.
+func TestWhatIsPutOffHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	const each = 25 // more than a visit has time for
+	h := newHouse(t, 0)
+	for i := range 2 * each {
+		h.bringTo(fmt.Sprintf("d%d.example", i), 1) // not one domain, that would be slowed down to
+	}
+	var arrived atomic.Int64
+	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
+		if at != "RCPT" {
+			return nil
+		}
+		passed := make(chan struct{})
+		time.AfterFunc(100*time.Millisecond, func() { close(passed) })
+		var n int
+		if _, err := fmt.Sscanf(to, "s0@d%d.example", &n); err != nil {
+			t.Error(err)
+		}
+		if n < each && arrived.Load() < each {
+			return &mailertest.Do{Wait: passed, Reply: "450 4.2.0 later"}
+		}
+		if n >= each {
+			arrived.Add(1)
+		}
+		return &mailertest.Do{Wait: passed}
+	})
+	h.start(sink.URL("max_conns=1"), func(o *worker.Options) { o.RetryBase, o.MaxAttempts, o.Tasks = time.Millisecond, 5, 1 })
+	if books := h.finished(h.launch()); books.Sent != 2*each {
+		t.Errorf("books %+v, want %d sent", books, 2*each)
 	}
 }

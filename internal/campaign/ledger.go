@@ -76,6 +76,7 @@ type ClaimRequest struct {
 	After    contact.ID // only contacts behind this one
 	Limit    int
 	Now      time.Time
+	Pending  bool // leaves alone what is deferred, also when it is due
 	// Lanes are the only ones to claim from or, with Except, those to leave.
 	Lanes  []Lane
 	Except bool

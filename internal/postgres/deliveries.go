@@ -156,8 +156,8 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 	return p, progress, err
 }
 
-// Claim takes at most Limit rows of a batch that are pending, or deferred and
-// due: they are now in state sending under the worker's name. Rows, facts and
+// Claim takes at most Limit rows of a batch that are pending or, unless the request
+// is for pending ones, deferred and due: they are now in state sending under the worker's name. Rows, facts and
 // policy are those of this moment and come in one round trip; rows that
 // another worker is claiming are passed over. Nothing is claimed when the
 // campaign is not being sent, the batch waits for its time, or the worker's
@@ -174,7 +174,7 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		WITH picked AS (
 			SELECT d.ctid FROM delivery d
 			WHERE d.campaign_id = $2 AND d.batch = $3 AND d.contact_id > $9
-				AND (d.state = 'pending' OR d.state = 'deferred' AND d.next_attempt_at <= now())
+				AND (d.state = 'pending' OR NOT $10 AND d.state = 'deferred' AND d.next_attempt_at <= now())
 				AND (d.lane = ANY ($7)) IS DISTINCT FROM $8
 				AND EXISTS (SELECT FROM batch b WHERE b.campaign_id = $2 AND b.batch = $3 AND coalesce(b.not_before <= now(), true))
 				AND EXISTS (SELECT FROM campaign k WHERE k.id = $2 AND k.state IN ('planning', 'sending'))
@@ -189,7 +189,7 @@ func (db *DB) Claim(ctx context.Context, r campaign.ClaimRequest) (policy gating
 		)
 		SELECT claimed.attempts, claimed.doubts, claimed.lane, coalesce(claimed.deferred_since, 'epoch'),`+personColumns+`,`+factColumns+`
 		FROM claimed JOIN contact c ON c.id = claimed.contact_id`+factJoins,
-		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except, r.After).Query(func(rows pgx.Rows) (err error) {
+		typeParameter(r.Type), r.Campaign, r.Batch, r.Worker, r.Limit, r.Now, r.Lanes, r.Except, r.After, r.Pending).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r campaign.Claimed, err error) {
 			var s factScan
 			err = row.Scan(append([]any{&r.Attempts, &r.Doubts, &r.Lane, &r.Deferred, &r.ID, &r.Address, &r.Email, &r.FirstName, &r.LastName, &r.Company, &r.Language},
