@@ -49,9 +49,7 @@ func TestFaultRelayIsSlow(t *testing.T) {
 	const contacts = 8
 	h := newHouse(t, contacts)
 	sink := mailertest.New(t, func(string, string) *mailertest.Do {
-		passed := make(chan struct{})
-		time.AfterFunc(time.Second, func() { close(passed) })
-		return &mailertest.Do{Wait: passed}
+		return &mailertest.Do{Wait: mailertest.After(time.Second)}
 	})
 	h.start(sink.URL("max_conns=8"), nil) // a mail takes longer than the lease
 	id := h.launch()

@@ -195,9 +195,7 @@ func TestUrgentCampaignOvertakes(t *testing.T) {
 func TestPauseReachesWhatIsClaimed(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 100)
-	gate := make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	t.Cleanup(open)
+	gate, open := mailertest.Gate(t)
 	sink := mailertest.New(t, func(at, to string) *mailertest.Do {
 		if at == "DOT" {
 			return &mailertest.Do{Wait: gate}

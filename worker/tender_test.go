@@ -196,8 +196,7 @@ func TestWhatIsPutOffHoldsNobodyUp(t *testing.T) {
 		if at != "RCPT" {
 			return nil
 		}
-		passed := make(chan struct{})
-		time.AfterFunc(100*time.Millisecond, func() { close(passed) })
+		passed := mailertest.After(100 * time.Millisecond)
 		var n int
 		if _, err := fmt.Sscanf(to, "s0@d%d.example", &n); err != nil {
 			t.Error(err)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,9 +60,7 @@ func slowly(at, _ string) *mailertest.Do {
 	if at != "DOT" {
 		return nil
 	}
-	passed := make(chan struct{})
-	time.AfterFunc(10*time.Millisecond, func() { close(passed) })
-	return &mailertest.Do{Wait: passed}
+	return &mailertest.Do{Wait: mailertest.After(10 * time.Millisecond)}
 }
 
 // PostgreSQL is frozen for longer than the lease, and goes on: so does the campaign.
@@ -115,9 +112,7 @@ func TestFaultTermWhileFrozen(t *testing.T) {
 			t.Parallel()
 			const contacts, grace = 1500, 4 * time.Second
 			pg, db, data := ownPostgres(t)
-			gate := make(chan struct{})
-			open := sync.OnceFunc(func() { close(gate) })
-			t.Cleanup(open)
+			gate, open := mailertest.Gate(t)
 			i := installOn(t, contacts, func(at, to string) *mailertest.Do {
 				if at == "DOT" && to == person(0) {
 					return &mailertest.Do{Wait: gate} // its outcome comes when nothing can be kept

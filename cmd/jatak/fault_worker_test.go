@@ -136,9 +136,7 @@ func TestFaultWorkerStandsStill(t *testing.T) {
 func TestFaultWorkerStandsStillInItsSweep(t *testing.T) {
 	t.Parallel()
 	const contacts = 200
-	gate := make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	t.Cleanup(open)
+	gate, open := mailertest.Gate(t)
 	i := install(t, contacts, func(at, to string) *mailertest.Do {
 		if at == "DOT" && to == person(100) {
 			return &mailertest.Do{Wait: gate}
@@ -183,9 +181,7 @@ func TestFaultTwoWorkersShareACampaign(t *testing.T) {
 func TestFaultTermDrains(t *testing.T) {
 	t.Parallel()
 	const contacts = 500
-	gate := make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	t.Cleanup(open)
+	gate, open := mailertest.Gate(t)
 	i := install(t, contacts, func(at, to string) *mailertest.Do {
 		if at == "DOT" && to == "p300@example.org" {
 			return &mailertest.Do{Wait: gate}
@@ -211,9 +207,7 @@ func TestFaultTermDrains(t *testing.T) {
 func TestFaultTermWithAHangingRelay(t *testing.T) {
 	t.Parallel()
 	const contacts = 500
-	gate := make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	t.Cleanup(open)
+	gate, open := mailertest.Gate(t)
 	var mu sync.Mutex
 	hang := true
 	i := install(t, contacts, func(at, to string) *mailertest.Do {

@@ -286,6 +286,15 @@ type siege struct {
 	b *browser
 }
 
+// besiege returns a besieged office, quiet, and its administrator at it.
+func besiege(t *testing.T) (*office, siege) {
+	t.Helper()
+	o := besieged(t)
+	s := siege{o, o.as(staff.Administrator)}
+	o.handler = o.quiet()
+	return o, s
+}
+
 // harmless reads an answer as a browser would and says what could do harm in it.
 func (s siege) harmless(what string, w *httptest.ResponseRecorder) {
 	s.t.Helper()
@@ -417,9 +426,7 @@ func (s siege) siegeField(f form, at int, field string) {
 // so that a new one is tried by itself.
 func TestHostileStringsInEveryFieldDoNoHarm(t *testing.T) {
 	t.Parallel()
-	o := besieged(t)
-	s := siege{o, o.as(staff.Administrator)}
-	o.handler = o.quiet()
+	o, s := besiege(t)
 	pages := pagesOf(t)
 	tried, posted := map[string]bool{}, map[string]bool{} // method, action and field; method and action
 	for _, page := range pages {
@@ -580,9 +587,7 @@ func parameters(t *testing.T) (names []string) {
 // reader's language.
 func TestHostileAddressesDoNoHarm(t *testing.T) {
 	t.Parallel()
-	o := besieged(t)
-	s := siege{o, o.as(staff.Administrator)}
-	o.handler = o.quiet()
+	o, s := besiege(t)
 	names := parameters(t)
 	values := []string{"0", "-1", "9000000000000000000", "99999999999999999999999", "1 or 1=1", "9223372036854775807.9223372036854775807.9223372036854775807", "0000-00-00", "9999-12-31",
 		"NaN", "%", "..", "//evil.example", `\\evil.example`, "javascript:evil()"}
@@ -638,9 +643,7 @@ func TestHostileAddressesDoNoHarm(t *testing.T) {
 // texts, and what is no form at all.
 func TestHostileFormsDoNoHarm(t *testing.T) {
 	t.Parallel()
-	o := besieged(t)
-	s := siege{o, o.as(staff.Administrator)}
-	o.handler = o.quiet()
+	_, s := besiege(t)
 	tried := map[string]bool{}
 	for _, page := range pagesOf(t) {
 		for _, f := range s.forms(page) {

@@ -241,6 +241,9 @@ func TestAListIsUploadedCheckedAndTaken(t *testing.T) {
 		t.Errorf("a file that is no text answers %d", w.Code)
 	}
 	page := upload(file).Header().Get("Location")
+	if !has(o.audited(), "user:officer@jatak.example import") {
+		t.Errorf("the audit log does not tell of the upload: %q", o.audited())
+	}
 	shown := b.do("GET", page, nil)
 	if shown.Code != http.StatusOK || !strings.Contains(shown.Body.String(), "Åben A/S") || !strings.Contains(shown.Body.String(), `value="email" selected`) {
 		t.Fatalf("the page (%d): %s", shown.Code, shown.Body)

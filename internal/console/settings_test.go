@@ -523,7 +523,7 @@ func TestWhatIsDoneIsAudited(t *testing.T) {
 		"POST /imports/{id}/check":                        {"/imports/2/check", url.Values{"column": {"email"}, "reason": {"the fair"}}, "import check 2"},
 		"POST /imports/{id}/cancel":                       {"/imports/2/cancel", nil, "import cancel 2"},
 		"POST /campaigns/{id}/resend":                     {"", nil, ""}, // in TestWhatFailedIsSentAgain
-		"POST /campaigns/{id}/launch":                     {"", nil, ""}, // below
+		"POST /campaigns/{id}/launch":                     {"", nil, ""}, // in TestWhatIsDoneToACampaignIsAudited
 		"POST /campaigns/{id}/edit/{step}":                {"", nil, ""}, // in TestACampaignIsWrittenWithoutJavaScript
 		"POST /campaigns/{id}/test":                       {"", nil, ""},
 		"POST /campaigns/{id}/versions/{version}/restore": {"", nil, ""},

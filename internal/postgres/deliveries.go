@@ -157,9 +157,9 @@ func lockPlan(ctx context.Context, tx pgx.Tx, id campaign.ID, now time.Time) (p 
 }
 
 // Claim takes at most Limit rows of a batch that are pending or, unless the request
-// is for pending ones, deferred and due: they are now in state sending under the worker's name. Rows, facts and
-// policy are those of this moment and come in one round trip; rows that
-// another worker is claiming are passed over. Nothing is claimed when the
+// is for pending ones, deferred and due: they are now in state sending under the
+// worker's name. Rows, facts and policy are those of this moment and come in one
+// round trip; rows that another worker is claiming are passed over. Nothing is claimed when the
 // campaign is not being sent, the batch waits for its time, or the worker's
 // lease has run out. After campaign.ErrUnheard rows may have been claimed, or may
 // be yet: Unclaim gives them back. After other errors none was.

@@ -111,13 +111,11 @@ func (db *DB) Set(ctx context.Context, name gating.Setting, value, actor string,
 
 // checkSetting returns an error that says what to write instead.
 func (db *DB) checkSetting(ctx context.Context, name gating.Setting, value string) error {
-	if !contact.IsRule(name) {
-		if err := new(gating.Policy).Set(name, value); err != nil {
-			return refusal("%s", err)
-		}
-		return nil
+	set := new(gating.Policy).Set
+	if contact.IsRule(name) {
+		set = new(contact.Rules).Set
 	}
-	if err := new(contact.Rules).Set(name, value); err != nil {
+	if err := set(name, value); err != nil {
 		return refusal("%s", err)
 	}
 	switch name {

@@ -36,6 +36,21 @@ type Do struct {
 	Wait <-chan struct{}
 }
 
+// Gate returns what a Do waits for until open is called, or the test has ended.
+func Gate(t testing.TB) (wait <-chan struct{}, open func()) {
+	gate := make(chan struct{})
+	open = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(open)
+	return gate, open
+}
+
+// After returns what a Do waits for until the time has passed.
+func After(d time.Duration) <-chan struct{} {
+	passed := make(chan struct{})
+	time.AfterFunc(d, func() { close(passed) })
+	return passed
+}
+
 // Script decides what happens: at is CONNECT, AUTH (to is the mechanism), MAIL, RCPT, DATA, DOT or RSET, and to the
 // recipient, or at MAIL the sender. nil goes the usual way.
 type Script func(at, to string) *Do
