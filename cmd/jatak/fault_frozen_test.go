@@ -16,7 +16,7 @@ import (
 // to end the waiting itself.
 
 // freeze stops processes, and returns what lets them go on.
-func freeze(t *testing.T, pids []int) (thaw func()) {
+func freeze(t *testing.T, pids ...int) (thaw func()) {
 	t.Helper()
 	signal := func(s syscall.Signal) {
 		for _, pid := range pids {
@@ -28,10 +28,16 @@ func freeze(t *testing.T, pids []int) (thaw func()) {
 	return func() { signal(syscall.SIGCONT) }
 }
 
-// postgresProcesses are the server's, the first of them first: it starts no more.
-func postgresProcesses(t *testing.T, data string) []int {
+// freezePostgres stops a server: its first process, which starts the others, before
+// these are listed.
+func freezePostgres(t *testing.T, data string) (thaw func()) {
 	t.Helper()
-	return append([]int{postmasterOf(t, data)}, children(t, data)...)
+	first := freeze(t, postmasterOf(t, data))
+	others := freeze(t, children(t, data)...)
+	return func() {
+		others()
+		first()
+	}
 }
 
 // redisProcess is the process of the installation's Redis.
@@ -63,16 +69,30 @@ func slowly(at, _ string) *mailertest.Do {
 	return &mailertest.Do{Wait: mailertest.After(10 * time.Millisecond)}
 }
 
+// slowlyButOne does so too, and keeps one mail until it is let go: so its outcome comes
+// when nothing can be kept.
+func slowlyButOne(t *testing.T) (script mailertest.Script, letGo func()) {
+	gate, letGo := mailertest.Gate(t)
+	return func(at, to string) *mailertest.Do {
+		if at == "DOT" && to == person(0) {
+			return &mailertest.Do{Wait: gate}
+		}
+		return slowly(at, to)
+	}, letGo
+}
+
 // PostgreSQL is frozen for longer than the lease, and goes on: so does the campaign.
 func TestFaultPostgresFrozen(t *testing.T) {
 	t.Parallel()
 	const contacts = 3000
 	pg, db, data := ownPostgres(t)
-	i := installOn(t, contacts, slowly, db, pg.URL())
+	script, letGo := slowlyButOne(t)
+	i := installOn(t, contacts, script, db, pg.URL())
 	p := i.worker()
 	id := i.launch()
 	i.await(id, "some mails", moreThan(contacts/5))
-	thaw := freeze(t, postgresProcesses(t, data))
+	thaw := freezePostgres(t, data)
+	letGo()
 	says(t, wordNoLease, p)
 	says(t, wordNotKept, p) // after a lease
 	thaw()
@@ -89,7 +109,7 @@ func TestFaultRedisFrozen(t *testing.T) {
 	p := i.worker()
 	id := i.launch()
 	i.await(id, "some mails", moreThan(contacts/6))
-	thaw := freeze(t, []int{i.redisProcess()})
+	thaw := freeze(t, i.redisProcess())
 	says(t, wordNoRedis, p)
 	thaw()
 	i.sentToAll(id, contacts, 0)
@@ -112,30 +132,26 @@ func TestFaultTermWhileFrozen(t *testing.T) {
 			t.Parallel()
 			const contacts, grace = 1500, 4 * time.Second
 			pg, db, data := ownPostgres(t)
-			gate, open := mailertest.Gate(t)
-			i := installOn(t, contacts, func(at, to string) *mailertest.Do {
-				if at == "DOT" && to == person(0) {
-					return &mailertest.Do{Wait: gate} // its outcome comes when nothing can be kept
-				}
-				return slowly(at, to)
-			}, db, pg.URL())
+			script, letGo := slowlyButOne(t)
+			i := installOn(t, contacts, script, db, pg.URL())
 			i.set(fmt.Sprint("JATAK_GRACE=", grace))
 			p := i.worker()
 			id := i.launch()
 			i.await(id, "some mails", moreThan(contacts/5))
-			pids := []int{i.redisProcess()}
+			thaw := []func(){freeze(t, i.redisProcess())}
 			if test.postgres {
-				pids = append(pids, postgresProcesses(t, data)...)
+				thaw = append(thaw, freezePostgres(t, data))
 			}
-			thaw := freeze(t, pids)
-			open()
+			letGo()
 			told := time.Now()
 			p.term(t)
 			// The grace, and something for a machine that is busy.
 			if took := time.Since(told); took > grace+2*time.Second {
 				t.Errorf("the worker took %s to stop, its grace is %s\n%s", took, grace, p.lastWords())
 			}
-			thaw()
+			for _, server := range thaw {
+				server()
+			}
 			for _, sentence := range append(test.says, wordStops, "worker stopped") {
 				says(t, sentence, p)
 			}
